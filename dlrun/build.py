@@ -1,0 +1,184 @@
+"""From config to objects: the only caller of Hydra's ``instantiate``."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+from pydantic import (
+    ConfigDict,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+)
+from torch import nn
+
+from dlrun import checkpoint, schema
+from dlrun.callback.callback import Callback
+from dlrun.dataset.data import Data, prepare
+from dlrun.dataset.source import Splits
+from dlrun.errors import UserError, suggest
+from dlrun.model.normalized import Normalized
+from dlrun.scheduler.schedule import Schedule
+from dlrun.task.task import Task
+
+
+def data(config: DictConfig, device: torch.device, limit_batches: int | None = None) -> Data:
+    """The dataset's splits as batches on the device; fills in the sizes that ``config.dataset`` leaves null."""
+    splits = make(config.dataset.source, "dataset.source")
+    if not isinstance(splits, Splits):
+        raise UserError(
+            f"dataset.source._target_={config.dataset.source._target_}: returns a {type(splits).__name__};"
+            " expected dlrun.dataset.source.Splits"
+        )
+    return prepare(splits, config.dataset, config.seed, device, limit_batches)
+
+
+def model(config: DictConfig, task: Task, device: torch.device) -> Normalized:
+    """The network behind its normalisation, on the device, with weights from a file where the config names one.
+
+    Raises:
+        UserError: the network cannot take the dataset's images, or gives outputs that do not suit the task.
+    """
+    network = make(config.model, "model")
+    if not isinstance(network, nn.Module):
+        raise UserError(f"model._target_={config.model._target_}: is no torch.nn.Module")
+    dataset = config.dataset
+    normalize = dataset.normalize
+    normalized = Normalized(network, dataset.mean if normalize else None, dataset.std if normalize else None)
+    image = torch.zeros(1, dataset.channels, dataset.image_size, dataset.image_size)
+    size = "x".join(map(str, image.shape[1:]))
+    try:
+        with torch.inference_mode():
+            output = normalized.eval()(image)
+    except (RuntimeError, ValueError, IndexError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(f"model={_name(network)}: cannot take images of {size} ({reason})") from None
+    try:
+        task.check_output(output)
+    except ValueError as error:
+        raise UserError(f"model={_name(network)}: {error}") from None
+    if config.weights is not None:
+        checkpoint.load_weights(network, Path(config.weights))
+    return normalized.to(device)
+
+
+def task(config: DictConfig) -> Task:
+    """The task with its loss; ``config.dataset.num_classes`` is known."""
+    loss = make(config.loss, "loss")
+    made = make(config.task, "task", loss=loss, num_classes=config.dataset.num_classes)
+    assert isinstance(made, Task)
+    return made
+
+
+def optimizer(config: DictConfig, network: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer of all parameters that require gradients."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    made: torch.optim.Optimizer = make(config.optimizer, "optimizer", params=parameters)
+    return made
+
+
+def schedule(config: DictConfig) -> Schedule:
+    """The learning-rate schedule."""
+    made: Schedule = make(config.scheduler, "scheduler")
+    return made
+
+
+def callbacks(config: DictConfig) -> list[Callback]:
+    """The callbacks, in the config's order; one set to null is left out."""
+    return [make(node, f"callback.{name}") for name, node in config.callback.items() if node is not None]
+
+
+def trainer_options(config: DictConfig) -> schema.Trainer:
+    """The ``trainer`` section, typed."""
+    return schema.Trainer.model_validate(OmegaConf.to_container(config.trainer, resolve=True))
+
+
+def make(node: DictConfig, key: str, **extra: Any) -> Any:
+    """Call a ``_target_`` with its arguments and further ones that no config can hold.
+
+    Raises:
+        UserError: for anything that the target has against its arguments (a ValueError or TypeError of its own).
+    """
+    try:
+        return instantiate(node, _convert_="all", **extra)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, (ValueError, TypeError)):
+            raise UserError(f"{key}: {' '.join(str(cause).split())}") from None
+        raise cause or error from None
+
+
+def check_targets(config: DictConfig) -> None:
+    """Import every ``_target_`` of the config and bind its arguments, before anything is made or loaded.
+
+    Raises:
+        UserError: a line for each target that does not import, and each argument that it does not take.
+    """
+    faults = [fault for key, node in targets(config) for fault in _target_faults(key, node)]
+    if faults:
+        raise UserError("\n".join(faults))
+
+
+def targets(node: Any, key: str = "") -> Iterator[tuple[str, DictConfig]]:
+    """Every part of a config that has a ``_target_``, with its dotted key."""
+    if not isinstance(node, DictConfig):
+        return
+    if "_target_" in node:
+        yield key, node
+    for name in node:
+        if not OmegaConf.is_missing(node, name):
+            yield from targets(node[name], f"{key}.{name}".lstrip("."))
+
+
+def _target_faults(key: str, node: DictConfig) -> Iterator[str]:
+    try:
+        target = get_object(node._target_)
+        signature = inspect.signature(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        reason = " ".join(str(error).split("\n")[0].split())
+        yield f"{key}._target_={node._target_}: cannot be imported ({reason})"
+        return
+    parameters = signature.parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    for name in map(str, node):
+        if name.startswith("_"):
+            continue
+        if name not in parameters:
+            if not takes_any:
+                known = [known for known in parameters if known not in ("self", "params", "loss")]
+                yield f"{key}.{name}: {node._target_} takes no such argument; {suggest(name, known)}"
+        elif name in hints:
+            value = OmegaConf.to_container(node, resolve=True)[name]
+            if value is not None or not OmegaConf.is_interpolation(node, name):  # else a size not yet counted
+                yield from _type_faults(f"{key}.{name}", value, hints[name])
+
+
+def _type_faults(key: str, value: Any, hint: Any) -> Iterator[str]:
+    """Faults of an argument against its annotation, where pydantic can check that."""
+    if isinstance(value, dict):
+        return
+    try:
+        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+        adapter.validate_json(json.dumps(value), strict=True)
+    except (PydanticSchemaGenerationError, PydanticUserError):
+        return
+    except ValidationError as error:
+        faults = error.errors()
+        yield schema.describe(key, faults[0])
+
+
+def _name(network: nn.Module) -> str:
+    return type(network).__name__

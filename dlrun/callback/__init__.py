@@ -1,0 +1,1 @@
+"""Whatever watches a training: bars, files, TensorBoard."""

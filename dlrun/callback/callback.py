@@ -1,0 +1,75 @@
+"""The base of all callbacks: what can be watched in a training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dlrun.task.task import Scores
+    from dlrun.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class StepLog:
+    """What happened since the last look at the steps (every ``trainer.log_every`` steps, and at an epoch's end)."""
+
+    losses: dict[int, float]
+    """The training loss of every step since then, by step."""
+    learning_rate: float
+    gradient_norm: float | None
+    """Before clipping, in the last step; None where it was not measured."""
+    images: int
+    """Seen since then."""
+    seconds: float
+    """Since then, validation left out."""
+
+    @property
+    def images_per_second(self) -> float:
+        """The speed of training."""
+        return self.images / self.seconds
+
+
+class Callback:
+    """Watches a training; every hook does nothing unless overridden. No callback knows of another.
+
+    The hooks come in this order::
+
+        on_fit_start
+            on_epoch_start
+                on_step_end, and every few steps on_log
+            on_epoch_end
+        on_fit_end
+        on_test_end
+        close
+    """
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Before the first step."""
+
+    def on_epoch_start(self, trainer: Trainer) -> None:
+        """Before the first batch of an epoch."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        """After every optimizer step; ``trainer.step`` counts it already. In the hot loop: be quick."""
+
+    def on_log(self, trainer: Trainer, log: StepLog) -> None:
+        """After every few steps, with what they gave; the losses in it are finite."""
+
+    def on_epoch_end(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
+        """After an epoch's training and validation; ``trainer.epoch`` counts it already.
+
+        Args:
+            trainer: the trainer.
+            metrics: such as ``train/loss`` and ``val/accuracy``.
+            improved: the validation is the best so far.
+        """
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """After the last epoch."""
+
+    def on_test_end(self, trainer: Trainer, metrics: dict[str, float], scores: Scores) -> None:
+        """After the test of the best checkpoint; metrics such as ``test/accuracy``."""
+
+    def close(self) -> None:
+        """At the very end, also when the training failed."""

@@ -1,0 +1,80 @@
+"""The progress bar, and a line for every epoch."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich import progress as bars
+
+from dlrun import console
+from dlrun.callback.callback import Callback, StepLog
+
+if TYPE_CHECKING:
+    from dlrun.task.task import Scores
+    from dlrun.trainer import Trainer
+
+
+class Progress(Callback):
+    """On a terminal a bar with loss, images per second and time left; everywhere a line for every epoch."""
+
+    def __init__(self) -> None:
+        self._bar = bars.Progress(
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(),
+            bars.MofNCompleteColumn(),
+            bars.TextColumn("{task.fields[loss]}"),
+            bars.TextColumn("{task.fields[speed]}"),
+            bars.TimeRemainingColumn(elapsed_when_finished=True),
+            console=console.terminal,
+            refresh_per_second=4,
+            disable=not console.terminal.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=None, loss="", speed="")
+        self._started = time.perf_counter()
+        self._images, self._seconds = 0, 0.0
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Start the bar."""
+        self._bar.update(self._task, total=trainer.total_steps, completed=trainer.progress.step)
+        self._bar.start()
+
+    def on_epoch_start(self, trainer: Trainer) -> None:
+        """Name the epoch."""
+        self._started, self._images, self._seconds = time.perf_counter(), 0, 0.0
+        self._bar.update(self._task, description=f"epoch {trainer.progress.epoch + 1}/{trainer.total_epochs}")
+
+    def on_log(self, trainer: Trainer, log: StepLog) -> None:
+        """Move the bar."""
+        loss = list(log.losses.values())[-1]
+        self._bar.update(
+            self._task,
+            completed=trainer.progress.step,
+            loss=f"loss {loss:.4f}",
+            speed=f"{log.images_per_second:,.0f} images/s",
+        )
+        self._images += log.images
+        self._seconds += log.seconds
+
+    def on_epoch_end(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
+        """Print the epoch's line."""
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        mark = "  *" if improved else ""
+        speed = f"{self._images / max(self._seconds, 1e-9):,.0f} images/s"
+        seconds = time.perf_counter() - self._started
+        number = f"{trainer.progress.epoch:>{len(str(trainer.total_epochs))}}/{trainer.total_epochs}"
+        console.say(f"epoch {number}  {figures}  {speed}  {seconds:.1f} s{mark}")
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def on_test_end(self, trainer: Trainer, metrics: dict[str, float], scores: Scores) -> None:
+        """Print the test's line."""
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        console.say(f"best epoch {trainer.progress.best_epoch}: {figures}")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.stop()

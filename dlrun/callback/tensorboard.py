@@ -1,0 +1,79 @@
+"""TensorBoard: curves, pictures, graph, config and hyperparameters, all in the entry of the run."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from dlrun.board import Board
+from dlrun.callback.callback import Callback, StepLog
+from dlrun.figure.image_grid import image_grid
+
+if TYPE_CHECKING:
+    from dlrun.task.task import Scores
+    from dlrun.trainer import Trainer
+
+
+class TensorBoard(Callback):
+    """Writes the run's events.
+
+    Args:
+        images: sample and most-wrong images in a grid; 0 draws no pictures.
+        graph: draw the model's graph.
+    """
+
+    def __init__(self, images: int = 16, graph: bool = True) -> None:
+        self.images, self.graph = images, graph
+        self._board: Board | None = None
+
+    @property
+    def board(self) -> Board:
+        """The page of the run in progress."""
+        assert self._board is not None
+        return self._board
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Write what is known before the first step."""
+        self._board = Board(trainer.folder, self.images)
+        self.board.text("config", (trainer.folder / "config.yaml").read_text())
+        train = trainer.data.train
+        batch = next(train.epoch(0))
+        if self.images:
+            images, targets = batch.images[: self.images].cpu(), batch.targets[: self.images].cpu()
+            names = [trainer.data.classes[index] for index in (targets.argmax(1) if targets.ndim > 1 else targets)]
+            self.board.figure("samples", image_grid(images, names), 0)
+        if self.graph:
+            with warnings.catch_warnings():  # the tracer warns of every Python branch on a size
+                warnings.simplefilter("ignore")
+                trainer.model.eval()
+                self.board.graph(trainer.model, batch.images[:1])
+
+    def on_log(self, trainer: Trainer, log: StepLog) -> None:
+        """The loss of every step; what else there is, once for all of them."""
+        for step, loss in log.losses.items():
+            self.board.scalars({"step/loss": loss}, step)
+        values = {"step/learning_rate": log.learning_rate, "step/images_per_second": log.images_per_second}
+        if log.gradient_norm is not None:
+            values["step/gradient_norm"] = log.gradient_norm
+        self.board.scalars(values, trainer.progress.step)
+
+    def on_epoch_end(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
+        """The epoch's metrics, by epoch."""
+        if trainer.progress.epoch == 1:
+            self.board.layout([name.removeprefix("train/") for name in metrics if name.startswith("train/")])
+        self.board.scalars(metrics, trainer.progress.epoch)
+
+    def on_test_end(self, trainer: Trainer, metrics: dict[str, float], scores: Scores) -> None:
+        """The test's metrics and pictures, and the hyperparameters with the best validation."""
+        step = trainer.progress.best_epoch
+        self.board.scalars(metrics, step)
+        trainer.task.log_scores(self.board, scores, trainer.data.test, trainer.data.classes, step)
+        best = {f"best/{name}": value for name, value in trainer.progress.best_metrics.items() if "val/" in name}
+        best = {name.replace("best/val/", "best/val_"): value for name, value in best.items()}
+        self.board.scalars(best, step)
+        self.board.hparams(trainer.hparams, [*best, *metrics])
+
+    def close(self) -> None:
+        """Write out what is left."""
+        if self._board is not None:
+            self._board.close()

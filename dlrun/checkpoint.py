@@ -1,0 +1,86 @@
+"""Files of weights and training state: written whole or not at all, read without running any code in them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dlrun.errors import UserError
+
+WRAPPERS = ("model", "state_dict", "model_state_dict")
+PREFIXES = ("module.", "_orig_mod.")
+
+
+def save(state: dict[str, Any], path: Path) -> None:
+    """Write a file that is never seen half-written: to a temporary one, flushed to disk, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as stream:
+        torch.save(state, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+
+
+def load(path: Path, key: str = "weights") -> dict[str, Any]:
+    """Read a file of tensors and plain values, onto the CPU.
+
+    Raises:
+        UserError: no such file, or one that is damaged or holds more than tensors and plain values; ``key`` is
+            the config key to name.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{key}={path}: no such file") from None
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().split("\n")[0][:200]
+        raise UserError(f"{key}={path}: not a readable file of weights ({reason})") from None
+    if not isinstance(state, dict):
+        raise UserError(f"{key}={path}: holds a {type(state).__name__}; expected a state dict")
+    return state
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Load a state dict into a network, also one under a common wrapper key or prefix.
+
+    Raises:
+        UserError: the file is not readable, or its names or shapes are not the network's.
+    """
+    state = load(path)
+    for wrapper in WRAPPERS:
+        if isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+            break
+    for prefix in PREFIXES:
+        if state and all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    own = network.state_dict()
+    complaints = []
+    for word, names in (("missing", own.keys() - state.keys()), ("unexpected", state.keys() - own.keys())):
+        if names:
+            complaints.append(f"{word} {_some(sorted(map(str, names)))}")
+    wrong = [
+        f"{name} {_shape(state[name])} for {_shape(own[name])}"
+        for name in own.keys() & state.keys()
+        if _shape(own[name]) != _shape(state[name])
+    ]
+    if wrong:
+        complaints.append(f"other shapes: {_some(sorted(wrong))}")
+    if complaints:
+        raise UserError(f"weights={path}: does not fit {type(network).__name__}: {'; '.join(complaints)}")
+    network.load_state_dict(state)
+
+
+def _shape(value: Any) -> str:
+    return "x".join(map(str, value.shape)) or "scalar" if isinstance(value, Tensor) else type(value).__name__
+
+
+def _some(names: list[str], most: int = 6) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

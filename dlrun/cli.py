@@ -1,0 +1,86 @@
+"""The command line: takes the verb, lets Hydra compose its config, runs the command, prints errors as one line.
+
+Nothing here imports torch: help and errors of the config must come at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+from dlrun import __version__, help, paths
+from dlrun.errors import UserError, suggest
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and exit: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(help.overview())
+        sys.exit(0)
+    if arguments[0] == "--version":
+        print(f"dlrun {__version__}")
+        sys.exit(0)
+    # Hydra would print its own errors, and exit with 1: with this it raises them, and they are printed here.
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        run_verb(arguments[0], arguments[1:])
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if full_error:
+            raise
+        lines, status = explain(error, arguments)
+        for line in lines:
+            print(f"dlrun: {line}", file=sys.stderr)
+        sys.exit(status)
+    sys.exit(0)
+
+
+def run_verb(verb: str, arguments: list[str]) -> None:
+    """Compose the verb's config from the arguments (Hydra's grammar and flags) and run its command."""
+    if verb not in paths.verbs():
+        raise UserError(f"{verb}: no such verb; {suggest(verb, paths.verbs())}")
+    if "--help" in arguments or "-h" in arguments:
+        print(help.verb(verb, arguments))
+        return
+    sys.path.append(os.getcwd())  # a user's own model.py; last, so that it hides nothing
+    import hydra
+    from omegaconf import DictConfig
+
+    from dlrun import compose
+
+    failures: list[BaseException] = []
+
+    def job(config: DictConfig) -> None:
+        from dlrun.run import run_job
+
+        try:
+            run_job(import_module(f"dlrun.command.{verb}").main, config)
+        except BaseException as error:  # raised below: Hydra would print a line of its own
+            failures.append(error)
+
+    overrides = compose.overrides_of_run(arguments)
+    sys.argv = [f"dlrun {verb}", *arguments, *overrides]
+    hydra.main(config_path=str(paths.configs()), config_name=verb, version_base="1.3")(job)()
+    if failures:
+        raise failures[0]
+
+
+def explain(error: Exception, arguments: list[str]) -> tuple[list[str], int]:
+    """What to print for an exception, and the exit status."""
+    if isinstance(error, UserError):
+        return str(error).splitlines(), 2
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        from dlrun import compose
+
+        return compose.faults(error, arguments[0]), 2
+    message = " ".join(str(error).split())
+    hint = "HYDRA_FULL_ERROR=1 shows the traceback"
+    return [f"{type(error).__name__}: {message} ({hint})"], 1

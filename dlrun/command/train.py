@@ -1,0 +1,74 @@
+"""``dlrun train``: fit a model, keep the checkpoint that validates best, test it once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from dlrun import build, checkpoint, console, device, seeding
+from dlrun.run import Run
+from dlrun.trainer import Trainer
+
+
+def main(config: DictConfig, run: Run) -> dict[str, Any]:
+    """Train as the config says, into the run's folder; returns what goes into ``result.json``."""
+    build.check_targets(config)
+    options = build.trainer_options(config)
+    place = device.choose(options.device)
+    seeding.seed_everything(config.seed, options.deterministic)
+    data = build.data(config, place, options.limit_batches)
+    task = build.task(config)
+    model = build.model(config, task, place)
+    run.save_config(config)  # again, now that the data's sizes are known
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    console.say(
+        f"{config.name} on {place}: {parameters:,} parameters; {data.train.num_images:,} images to train,"
+        f" {data.val.num_images:,} to validate, {data.test.num_images:,} to test"
+    )
+    trainer = Trainer(
+        model=model,
+        task=task,
+        optimizer=build.optimizer(config, model),
+        schedule=build.schedule(config),
+        data=data,
+        options=options,
+        device=place,
+        callbacks=build.callbacks(config),
+        folder=run.path,
+        hparams=hparams(config, list(HydraConfig.get().overrides.task)),
+    )
+    try:
+        trainer.fit()
+        best = run.path / "checkpoints" / "best.pt"
+        if best.exists():
+            checkpoint.load_weights(trainer.eval_model.network, best)
+        tested = trainer.test()
+    finally:
+        for callback in trainer.callbacks:
+            callback.close()
+    progress = trainer.progress
+    return {
+        "metrics": {**progress.best_metrics, **tested},
+        "monitor": trainer.monitor,
+        "best_epoch": progress.best_epoch,
+        "epochs": progress.epoch,
+        "steps": progress.step,
+        "parameters": parameters,
+        "classes": data.classes,
+    }
+
+
+def hparams(config: DictConfig, overrides: list[str]) -> dict[str, bool | int | float | str]:
+    """What a comparison of runs should show: the choices, the settings that are swept most, and all overrides."""
+    choices = HydraConfig.get().runtime.choices
+    keys = ["seed", "dataset.batch_size", "trainer.epochs", "trainer.precision"]
+    keys += [f"{group}.{key}" for group in ("optimizer", "scheduler") for key in config[group] if key != "_target_"]
+    keys += [override.lstrip("+").split("=")[0] for override in overrides]
+    shown = {group: choices[group] for group in ("model", "dataset", "loss", "optimizer", "scheduler")}
+    for key in keys:
+        value = OmegaConf.select(config, key)
+        if not isinstance(value, DictConfig):
+            shown.setdefault(key, value if isinstance(value, (bool, int, float, str)) else str(value))
+    return shown

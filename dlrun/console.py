@@ -1,0 +1,41 @@
+"""What the program says: to the terminal, and to the run's ``log.txt``, warnings included."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+
+terminal = Console(soft_wrap=True, highlight=False, markup=False)
+_log: Console | None = None
+
+
+def say(*what: RenderableType) -> None:
+    """Print lines or tables to the terminal and to the log of the run in progress."""
+    terminal.print(*what)
+    if _log is not None:
+        _log.print(*what)
+
+
+def note(text: str) -> None:
+    """Write to the log alone, such as a traceback."""
+    if _log is not None:
+        _log.print(text)
+
+
+@contextmanager
+def log_to(file: Path) -> Iterator[None]:
+    """Copy what is said meanwhile to a file, and say what Python warns of."""
+    global _log
+    show = warnings.showwarning
+    with file.open("a", encoding="utf-8") as stream:
+        outer, _log = _log, Console(file=stream, width=120, soft_wrap=True, highlight=False, markup=False)
+        warnings.showwarning = lambda message, category, *_, **__: say(f"warning: {message}")
+        try:
+            yield
+        finally:
+            _log = outer
+            warnings.showwarning = show

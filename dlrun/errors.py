@@ -1,0 +1,28 @@
+"""The one exception for a user's mistake, and the spelling help that its messages carry."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """The user's input is wrong: exit status 2, and the message is all that is printed.
+
+    The message is one line that names the key and its value, says what was expected, and lists the choices.
+    """
+
+
+def suggest(word: str, choices: Iterable[str]) -> str:
+    """The end of a message about an unknown name: its nearest spelling and what there is to choose from.
+
+    Example:
+        >>> suggest("lenett", ["lenet", "mlp"])
+        "did you mean 'lenet'? choose from lenet, mlp"
+    """
+    known = sorted(choices)
+    if not known:
+        return "there is nothing to choose from"
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    listed = "choose from " + ", ".join(known)
+    return f"did you mean {near[0]!r}? {listed}" if near else listed

@@ -1,0 +1,39 @@
+"""Where the program's own files lie, and how a run is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dlrun.errors import UserError
+
+RUNS = Path("runs")
+
+
+def configs() -> Path:
+    """The folder of the YAML configs: inside the package in a wheel, beside it in a clone."""
+    package = Path(__file__).resolve().parent
+    packed = package / "configs"
+    return packed if packed.is_dir() else package.parent / "configs"
+
+
+def verbs() -> list[str]:
+    """The names of all verbs: each is a YAML file at the top of the configs folder."""
+    return sorted(path.stem for path in configs().glob("[a-z]*.yaml"))
+
+
+def find_run(value: str) -> Path:
+    """The run folder that ``run=value`` means; ``last`` is the newest under ``runs`` that holds a checkpoint.
+
+    Raises:
+        UserError: no such folder, or it is no run.
+    """
+    if value == "last":
+        runs = [file.parent.parent for file in RUNS.glob("**/checkpoints/last.pt")]
+        if not runs:
+            raise UserError(f"run=last: no run with a checkpoint under {RUNS.resolve()}; train one first")
+        return max(runs, key=lambda run: (run / "config.yaml").stat().st_mtime_ns)
+    run = Path(value)
+    if not (run / "config.yaml").is_file():
+        what = "no config.yaml in it, so it is not a run" if run.is_dir() else "no such folder"
+        raise UserError(f"run={value}: {what}; expected the folder of an earlier run, or 'last'")
+    return run

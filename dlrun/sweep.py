@@ -1,0 +1,76 @@
+"""The table of a sweep: one row for every job."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from rich.table import Table
+
+from dlrun import console
+
+
+class SweepTable(Callback):
+    """Writes and prints the table when the last job of a sweep has ended."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Make the table; exit with 1 if a job failed."""
+        folder = Path(config.hydra.sweep.dir)
+        rows = table_rows(folder)
+        write_table(rows, folder)
+        if any(row["status"] != "completed" for row in rows):
+            sys.exit(1)  # Hydra swallows a callback's exceptions, but not an exit
+
+
+def table_rows(folder: Path) -> list[dict[str, Any]]:
+    """A row for each job of a sweep, best validation first, those without one last."""
+    rows = []
+    for file in folder.glob("*/result.json"):
+        result = json.loads(file.read_text())
+        metrics, monitor = result["metrics"], result.get("monitor", "")
+        rows.append(
+            {
+                "job": file.parent.name,
+                "overrides": result["overrides"],
+                "monitor": monitor,
+                "best": metrics.get(monitor),
+                "test": metrics.get(monitor.replace("val/", "test/")),
+                "seconds": result["seconds"],
+                "status": result["status"],
+                "error": result.get("error", ""),
+            }
+        )
+    rows.sort(key=lambda row: row["job"])
+    ascending = any(row["monitor"].endswith(("loss", "error")) for row in rows)
+    worst = float("inf")
+    rows.sort(key=lambda row: worst if row["best"] is None else row["best"] * (1 if ascending else -1))
+    return rows
+
+
+def write_table(rows: list[dict[str, Any]], folder: Path) -> None:
+    """Print the table, and write it as ``sweep.csv`` and ``sweep.md``."""
+    monitor = next((row["monitor"] for row in rows if row["monitor"]), "val")
+    keys = list(dict.fromkeys(override.split("=")[0] for row in rows for override in row["overrides"]))
+    columns = [*keys, monitor, monitor.replace("val/", "test/"), "seconds", "status"]
+    lines = []
+    for row in rows:
+        values = dict(override.split("=", 1) for override in row["overrides"])
+        numbers = ["" if value is None else f"{value:.4f}" for value in (row["best"], row["test"])]
+        status = row["status"] + (f": {row['error']}" if row["error"] else "")
+        lines.append([*(values.get(key, "") for key in keys), *numbers, f"{row['seconds']:.1f}", status])
+    with (folder / "sweep.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow([*columns, "folder"])
+        writer.writerows([*line, row["job"]] for line, row in zip(lines, rows, strict=True))
+    markdown = [columns, ["---"] * len(columns), *lines]
+    text = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in markdown)
+    (folder / "sweep.md").write_text(text + "\n")
+    table = Table(*columns)
+    for line in lines:
+        table.add_row(*line)
+    console.say(table, f"sweep folder: {folder}")

@@ -1,0 +1,1 @@
+"""What a batch means: forward, loss, metrics."""

@@ -1,0 +1,151 @@
+"""Classification: one class for every image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_calibration_error,
+    multiclass_confusion_matrix,
+    multiclass_f1_score,
+    multiclass_precision,
+    multiclass_recall,
+)
+
+from dlrun.dataset.loader import Batch, Loader
+from dlrun.figure.confusion_matrix import confusion_matrix
+from dlrun.figure.image_grid import image_grid
+from dlrun.task.task import Forward, Scores, Task
+
+if TYPE_CHECKING:
+    from dlrun.board import Board
+
+
+def class_logits(outputs: Tensor) -> Tensor:
+    """Logits with a column for each class: a single one (B, 1) means class 1 against 0."""
+    return torch.cat([torch.zeros_like(outputs), outputs], dim=1) if outputs.shape[1] == 1 else outputs
+
+
+def hard(targets: Tensor) -> Tensor:
+    """Class indices, also of mixed targets."""
+    return targets.argmax(dim=1) if targets.ndim == 2 else targets
+
+
+class ClassificationScores(Scores):
+    """The logits and targets of a whole split, and the figures that follow from them."""
+
+    def __init__(self) -> None:
+        self._logits: list[Tensor] = []
+        self._targets: list[Tensor] = []
+        self._loss_sum = 0.0
+
+    def add(self, batch: Batch, loss: Tensor, outputs: Tensor) -> None:
+        """Take in a batch: its mean loss, and logits (B, K) or (B, 1)."""
+        self._logits.append(class_logits(outputs.float()).cpu())
+        self._targets.append(hard(batch.targets).cpu())
+        self._loss_sum += float(loss) * len(outputs)
+
+    @property
+    def logits(self) -> Tensor:
+        """Logits of all examples, float (N, K)."""
+        return torch.cat(self._logits)
+
+    @property
+    def targets(self) -> Tensor:
+        """Classes of all examples, int64 (N,)."""
+        return torch.cat(self._targets)
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Softmax of the logits (sigmoid of a single one), float (N, K)."""
+        return self.logits.softmax(dim=1)
+
+    @property
+    def predictions(self) -> Tensor:
+        """The most probable classes, int64 (N,)."""
+        return self.logits.argmax(dim=1)
+
+    def metrics(self) -> dict[str, float]:
+        """Mean loss, and accuracy as a fraction."""
+        targets = self.targets
+        correct = int((self.predictions == targets).sum())
+        return {"loss": self._loss_sum / len(targets), "accuracy": correct / len(targets)}
+
+    def detailed(self, top_k: int) -> dict[str, float]:
+        """The metrics, with top-k accuracy, means over the classes, and the expected calibration error (15 bins)."""
+        probabilities, targets = self.probabilities, self.targets
+        classes = probabilities.shape[1]
+        per_class = self.per_class()
+        top_k = min(top_k, classes)
+        top = multiclass_accuracy(probabilities, targets, classes, average="micro", top_k=top_k)
+        error = multiclass_calibration_error(probabilities, targets, classes, n_bins=15)
+        return {
+            **self.metrics(),
+            f"top{top_k}_accuracy": float(top),
+            **{name: float(values.mean()) for name, values in per_class.items()},
+            "calibration_error": float(error),
+        }
+
+    def per_class(self) -> dict[str, Tensor]:
+        """Precision, recall and F1 of every class, float (K,); 0 where a class never occurs."""
+        predictions, targets, classes = self.predictions, self.targets, self._logits[0].shape[1]
+        return {
+            "precision": multiclass_precision(predictions, targets, classes, average="none"),
+            "recall": multiclass_recall(predictions, targets, classes, average="none"),
+            "f1": multiclass_f1_score(predictions, targets, classes, average="none"),
+        }
+
+    def confusion(self) -> Tensor:
+        """Counts, int64 (K, K): a row for each true class, a column for each predicted one."""
+        return multiclass_confusion_matrix(self.predictions, self.targets, self._logits[0].shape[1])
+
+    def most_wrong(self, count: int) -> Tensor:
+        """Indices of the misclassified examples with the least probability for their class, worst first."""
+        own = self.probabilities.gather(1, self.targets.unsqueeze(1)).squeeze(1)
+        wrong = torch.nonzero(self.predictions != self.targets).flatten()
+        return wrong[own[wrong].argsort(stable=True)][:count]
+
+
+class Classification(Task):
+    """One class for every image; the loss takes logits (B, K) and class indices (B,) or probabilities (B, K)."""
+
+    monitor = "val/accuracy"
+
+    def forward(self, model: nn.Module, batch: Batch) -> Forward:
+        """The model's logits and their loss."""
+        logits = model(batch.images)
+        return Forward(self.loss(logits, batch.targets), logits)
+
+    def batch_metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The accuracy; against the larger share where targets are mixed."""
+        predictions = class_logits(outputs).argmax(dim=1)
+        return {"accuracy": (predictions == hard(batch.targets)).float().mean()}
+
+    def scores(self) -> ClassificationScores:
+        """Empty scores."""
+        return ClassificationScores()
+
+    def check_output(self, output: Tensor) -> None:
+        """Expect a logit for each class, or one for two classes."""
+        sizes = {self.num_classes, 1} if self.num_classes == 2 else {self.num_classes}
+        if output.ndim != 2 or output.shape[1] not in sizes:
+            found = "x".join(map(str, output.shape[1:]))
+            raise ValueError(f"gives {found} outputs for an image; expected {self.num_classes}, one for each class")
+
+    def log_scores(self, board: Board, scores: Scores, loader: Loader, classes: list[str], step: int) -> None:
+        """Confusion matrix, a precision-recall curve for each class, and the most wrong images."""
+        scores = cast(ClassificationScores, scores)
+        board.figure("confusion_matrix", confusion_matrix(scores.confusion(), classes), step)
+        board.pr_curves(scores.probabilities, scores.targets, classes, step)
+        worst = scores.most_wrong(board.images)
+        if len(worst):
+            captions = [
+                f"{classes[target]}, not {classes[prediction]}"
+                for target, prediction in zip(
+                    scores.targets[worst].tolist(), scores.predictions[worst].tolist(), strict=True
+                )
+            ]
+            board.figure("most_wrong", image_grid(loader.images(worst), captions), step)

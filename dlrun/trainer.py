@@ -1,0 +1,254 @@
+"""The trainer: epochs, steps, precision, accumulation, clipping, and the state of all that."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from dlrun import schema
+from dlrun.callback.callback import Callback, StepLog
+from dlrun.dataset.data import Data
+from dlrun.dataset.loader import Batch
+from dlrun.errors import UserError
+from dlrun.evaluation import score
+from dlrun.model.normalized import Normalized
+from dlrun.precision import Precision
+from dlrun.scheduler.schedule import Schedule
+from dlrun.task.task import Scores, Task
+
+
+class DivergedError(RuntimeError):
+    """The training loss is no number any more."""
+
+
+@dataclass
+class Progress:
+    """Where a training stands: all of the trainer's state that is not in the model or the optimizer."""
+
+    epoch: int = 0
+    """Epochs done."""
+    batch: int = 0
+    """Batches done in the epoch in progress."""
+    step: int = 0
+    """Optimizer steps done."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """Sums over the examples of the epoch in progress, by metric."""
+    examples: int = 0
+    """Examples seen in the epoch in progress."""
+    best: float | None = None
+    """The best value of the monitored metric."""
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    """All metrics of that epoch."""
+    best_epoch: int = 0
+    since_best: int = 0
+    """Validations since then."""
+
+
+class Trainer:
+    """Fits a model on a dataset.
+
+    Args:
+        model: the network behind its normalisation, on the device.
+        task: what a batch means.
+        optimizer: of the model's parameters.
+        schedule: the learning rate by step, as a factor of the optimizer's.
+        data: training, validation and test batches.
+        options: the ``trainer`` section of the config.
+        device: where all of it is.
+        callbacks: what watches.
+        folder: the run's folder, for callbacks that write.
+        hparams: what a comparison of runs should show, for callbacks that write.
+    """
+
+    def __init__(
+        self,
+        model: Normalized,
+        task: Task,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+        data: Data,
+        options: schema.Trainer,
+        device: torch.device,
+        callbacks: Sequence[Callback],
+        folder: Path,
+        hparams: dict[str, Any],
+    ) -> None:
+        self.model, self.task, self.optimizer, self.schedule = model, task, optimizer, schedule
+        self.data, self.options, self.device = data, options, device
+        self.callbacks, self.folder, self.hparams = callbacks, folder, hparams
+        self.precision = Precision(options.precision, device)
+        self.scaler = self.precision.scaler()
+        self.forward: nn.Module = torch.compile(model) if options.compile else model
+        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.ema)) if options.ema else None
+        self.progress = Progress()
+        self.monitor = options.monitor or task.monitor
+        self.higher_is_better = not self.monitor.endswith(("loss", "error"))
+        self.steps_per_epoch = math.ceil(len(data.train) / options.accumulate)
+        self.total_steps = options.steps or options.epochs * self.steps_per_epoch
+        self.base_rates = [group["lr"] for group in optimizer.param_groups]
+        self._pending: list[tuple[dict[str, Tensor], int]] = []
+        self._gradient_norm: Tensor | None = None
+        self._clock = time.perf_counter()
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs that the run takes, the last of them perhaps not whole."""
+        return math.ceil(self.total_steps / self.steps_per_epoch)
+
+    @property
+    def eval_model(self) -> Normalized:
+        """The model to validate and keep: the average of the weights where one is kept."""
+        if self.average is None:
+            return self.model
+        module: Normalized = self.average.module
+        return module
+
+    def fit(self) -> None:
+        """Train until the last step, or until validation has not improved for ``patience`` times.
+
+        Raises:
+            DivergedError: the loss is NaN or infinite.
+        """
+        self._emit("on_fit_start")
+        patience = self.options.patience or math.inf
+        while self.progress.step < self.total_steps and self.progress.since_best < patience:
+            self._epoch()
+        self._emit("on_fit_end")
+
+    def test(self) -> dict[str, float]:
+        """Score the model on the test set; call once, with the weights that validation chose."""
+        scores = score(self.task, self.eval_model, self.data.test, self.precision)
+        metrics = _named("test", scores)
+        self._emit("on_test_end", metrics, scores)
+        return metrics
+
+    def optimize(self, batches: list[Batch]) -> dict[str, Tensor]:
+        """One step of the optimizer on the mean loss over all examples of the batches."""
+        examples = sum(len(batch.images) for batch in batches)
+        means: dict[str, Tensor] = {}
+        self.optimizer.zero_grad(set_to_none=True)
+        for batch in batches:
+            share = len(batch.images) / examples
+            with self.precision.autocast():
+                loss, outputs = self.task.forward(self.forward, batch)
+            self.scaler.scale(loss * share).backward()
+            with torch.no_grad():
+                for name, value in {"loss": loss, **self.task.batch_metrics(outputs, batch)}.items():
+                    means[name] = means[name] + value.detach() * share if name in means else value.detach() * share
+        self._clip()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return means
+
+    def _clip(self) -> None:
+        """Clip the gradients, and measure their norm for clipping or the log."""
+        clip_norm = self.options.clip_norm
+        last = self.progress.step + 1 in (self.total_steps, self.steps_per_epoch)
+        if clip_norm or last or (self.progress.step + 1) % self.options.log_every == 0:
+            self.scaler.unscale_(self.optimizer)
+            self._gradient_norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm or math.inf)
+
+    def _epoch(self) -> None:
+        """Train an epoch, or what is left of it, and validate."""
+        progress = self.progress
+        self.model.train()
+        self._emit("on_epoch_start")
+        self._clock = time.perf_counter()
+        batches = self.data.train.epoch(progress.epoch, start=progress.batch)
+        while progress.step < self.total_steps and (group := list(islice(batches, self.options.accumulate))):
+            self._set_learning_rate()
+            means = self.task.training_step(self, group)
+            if self.average is not None:
+                self.average.update_parameters(self.model)
+            self._pending.append((means, sum(len(batch.images) for batch in group)))
+            progress.step += 1
+            progress.batch += len(group)
+            self._emit("on_step_end")
+            if progress.step % self.options.log_every == 0:
+                self.look()
+        self.look()
+        metrics = {f"train/{name}": total / progress.examples for name, total in progress.sums.items()}
+        progress.epoch, progress.batch, progress.examples = progress.epoch + 1, 0, 0
+        progress.sums.clear()
+        improved = False
+        if progress.epoch % self.options.validate_every == 0 or progress.step >= self.total_steps:
+            if len(self.data.val):
+                metrics |= _named("val", score(self.task, self.eval_model, self.data.val, self.precision))
+            improved = self._judge(metrics)
+        self._emit("on_epoch_end", metrics, improved)
+
+    def look(self) -> None:
+        """Fetch the losses of the steps since the last look from the device, and tell the callbacks.
+
+        Raises:
+            DivergedError: one of them is NaN or infinite.
+        """
+        if not self._pending:
+            return
+        progress, pending = self.progress, self._pending
+        values = {name: torch.stack([means[name] for means, _ in pending]).tolist() for name in pending[0][0]}
+        first = progress.step - len(pending) + 1
+        losses = {first + place: loss for place, loss in enumerate(values["loss"])}
+        for step, loss in losses.items():
+            if not math.isfinite(loss):
+                rate = self.base_rates[0] * self._factor(step - 1)
+                raise DivergedError(
+                    f"the training loss is {loss} in step {step} (epoch {progress.epoch + 1}) at learning rate"
+                    f" {rate:.3g}; try a smaller optimizer.lr, or trainer.clip_norm=1"
+                )
+        counts = [count for _, count in pending]
+        for name, means in values.items():
+            total = sum(mean * count for mean, count in zip(means, counts, strict=True))
+            progress.sums[name] = progress.sums.get(name, 0.0) + total
+        progress.examples += sum(counts)
+        now = time.perf_counter()
+        log = StepLog(
+            losses=losses,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            gradient_norm=None if self._gradient_norm is None else float(self._gradient_norm),
+            images=sum(counts),
+            seconds=now - self._clock,
+        )
+        self._clock, self._gradient_norm = now, None
+        pending.clear()
+        self._emit("on_log", log)
+
+    def _factor(self, step: int) -> float:
+        return self.schedule.factor(step, self.total_steps, self.steps_per_epoch)
+
+    def _set_learning_rate(self) -> None:
+        factor = self._factor(self.progress.step)
+        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = rate * factor
+
+    def _judge(self, metrics: dict[str, float]) -> bool:
+        """Whether these metrics are the best so far; without validation data the newest always is."""
+        progress = self.progress
+        if self.monitor not in metrics and len(self.data.val):
+            raise UserError(f"trainer.monitor={self.monitor}: no such metric; choose from {', '.join(sorted(metrics))}")
+        value = metrics.get(self.monitor)
+        if value is not None and progress.best is not None:
+            better = value > progress.best if self.higher_is_better else value < progress.best
+            if not better:
+                progress.since_best += 1
+                return False
+        progress.best, progress.best_epoch, progress.since_best = value, progress.epoch, 0
+        progress.best_metrics = metrics
+        return True
+
+    def _emit(self, hook: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, hook)(self, *arguments)
+
+
+def _named(split: str, scores: Scores) -> dict[str, float]:
+    return {f"{split}/{name}": value for name, value in scores.metrics().items()}
