@@ -137,7 +137,7 @@ def targets(node: Any, key: str = "") -> Iterator[tuple[str, DictConfig]]:
         return
     if "_target_" in node:
         yield key, node
-    for name in node:
+    for name in map(str, node):
         if not OmegaConf.is_missing(node, name):
             yield from targets(node[name], f"{key}.{name}".lstrip("."))
 
@@ -147,12 +147,13 @@ def _target_faults(key: str, node: DictConfig) -> Iterator[str]:
         target = get_object(node._target_)
         signature = inspect.signature(target)
     except (ImportError, AttributeError, ValueError) as error:
-        reason = " ".join(str(error).split("\n")[0].split())
+        reason = " ".join(str(error.args[0]).split()) if error.args else type(error).__name__
         yield f"{key}._target_={node._target_}: cannot be imported ({reason})"
         return
     parameters = signature.parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    plain: dict[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
     for name in map(str, node):
         if name.startswith("_"):
             continue
@@ -161,7 +162,7 @@ def _target_faults(key: str, node: DictConfig) -> Iterator[str]:
                 known = [known for known in parameters if known not in ("self", "params", "loss")]
                 yield f"{key}.{name}: {node._target_} takes no such argument; {suggest(name, known)}"
         elif name in hints:
-            value = OmegaConf.to_container(node, resolve=True)[name]
+            value = plain[name]
             if value is not None or not OmegaConf.is_interpolation(node, name):  # else a size not yet counted
                 yield from _type_faults(f"{key}.{name}", value, hints[name])
 
@@ -176,8 +177,9 @@ def _type_faults(key: str, value: Any, hint: Any) -> Iterator[str]:
     except (PydanticSchemaGenerationError, PydanticUserError):
         return
     except ValidationError as error:
-        faults = error.errors()
-        yield schema.describe(key, faults[0])
+        fault = error.errors()[0]  # of a union, one member's complaint says enough
+        places = [f".{part}" for part in fault["loc"] if isinstance(part, int)]
+        yield schema.describe(key + "".join(places), fault)
 
 
 def _name(network: nn.Module) -> str:

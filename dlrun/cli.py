@@ -23,20 +23,21 @@ def main() -> NoReturn:
     if arguments[0] == "--version":
         print(f"dlrun {__version__}")
         sys.exit(0)
-    # Hydra would print its own errors, and exit with 1: with this it raises them, and they are printed here.
-    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         run_verb(arguments[0], arguments[1:])
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if full_error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        lines, status = explain(error, arguments)
-        for line in lines:
-            print(f"dlrun: {line}", file=sys.stderr)
-        sys.exit(status)
+        if isinstance(error, UserError):
+            for line in str(error).splitlines():
+                print(f"dlrun: {line}", file=sys.stderr)
+            sys.exit(2)
+        message = " ".join(str(error).split())
+        hint = "HYDRA_FULL_ERROR=1 shows the traceback"
+        print(f"dlrun: {type(error).__name__}: {message} ({hint})", file=sys.stderr)
+        sys.exit(1)
     sys.exit(0)
 
 
@@ -65,22 +66,16 @@ def run_verb(verb: str, arguments: list[str]) -> None:
 
     overrides = compose.overrides_of_run(arguments)
     sys.argv = [f"dlrun {verb}", *arguments, *overrides]
-    hydra.main(config_path=str(paths.configs()), config_name=verb, version_base="1.3")(job)()
+    # Hydra would print its own errors, and exit with 1: with this it raises them.
+    with_traceback = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        hydra.main(config_path=str(paths.configs()), config_name=verb, version_base="1.3")(job)()
+    except Exception as error:
+        if with_traceback:
+            raise
+        raise UserError("\n".join(compose.faults(error, verb, arguments))) from None
+    finally:
+        os.environ["HYDRA_FULL_ERROR"] = "1" if with_traceback else "0"
     if failures:
         raise failures[0]
-
-
-def explain(error: Exception, arguments: list[str]) -> tuple[list[str], int]:
-    """What to print for an exception, and the exit status."""
-    if isinstance(error, UserError):
-        return str(error).splitlines(), 2
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    if isinstance(error, (HydraException, OmegaConfBaseException)):
-        from dlrun import compose
-
-        return compose.faults(error, arguments[0]), 2
-    message = " ".join(str(error).split())
-    hint = "HYDRA_FULL_ERROR=1 shows the traceback"
-    return [f"{type(error).__name__}: {message} ({hint})"], 1

@@ -8,16 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import ConfigCompositionException, MissingConfigException
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from hydra.experimental.callback import Callback
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import paths, schema
+from dlrun import help, paths, schema
 from dlrun.errors import UserError, suggest
 
 # The sections that a later verb takes from the run that it reads.
@@ -91,43 +89,39 @@ def overrides_of_run(arguments: list[str]) -> list[str]:
     return overrides
 
 
-def faults(error: Exception, verb: str) -> list[str]:
-    """Lines for an exception of Hydra or OmegaConf: with the choices, or the nearest spelling, where it names none."""
+def faults(error: Exception, verb: str, arguments: list[str]) -> list[str]:
+    """Lines for an exception of Hydra or OmegaConf, with the choices or the nearest spelling where it names none."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         choices = [name for name in error.options or [] if not name.startswith("_")]
         return [f"{group}={choice}: no such choice; {suggest(choice, choices)}"]
+    if isinstance(error, OverrideParseException):
+        return [f"{error.override}: not understood; expected KEY=VALUE, with quotes around special characters"]
     if isinstance(error, ConfigCompositionException):
-        unknown = unknown_keys(verb)
+        unknown = unknown_keys(verb, arguments)
         if unknown:
             return unknown
     return [" ".join(str(error).split("\n")[0].split())]
 
 
-def unknown_keys(verb: str) -> list[str]:
-    """A line for every override of this command line whose key does not exist."""
-    hydra = GlobalHydra.instance().hydra
-    assert hydra is not None
-    loader = hydra.config_loader
-    arguments = [argument for argument in sys.argv[1:] if re.match(r"[\w./@]+=", argument)]
-    overrides = OverridesParser.create(loader).parse_overrides(arguments)
-    chosen = [o for o in overrides if isinstance(o.key_or_group, str) and loader.group_exists(o.key_or_group)]
-    config = loader.load_configuration(
-        config_name=verb,
-        overrides=[o.input_line for o in chosen if o.input_line and not o.is_sweep_override()],
-        run_mode=RunMode.MULTIRUN,
-    )
+def unknown_keys(verb: str, arguments: list[str]) -> list[str]:
+    """A line for every override on the command line whose key does not exist."""
+    own = help.value_after(arguments, help.CONFIG_DIR)
+    folders = [paths.configs(), *([Path(own).absolute()] if own else [])]
+    overrides = [tuple(argument.split("=", 1)) for argument in arguments if re.match(r"[\w./]+=", argument)]
+    groups = {key for key, _ in overrides if any((folder / key).is_dir() for folder in folders)}
+    choices = [f"{key}={value}" for key, value in overrides if key in groups and "," not in value]
+    with initialize_config_dir(str(folders[0]), version_base="1.3"):
+        path = [f"file://{folder}" for folder in folders[1:]]
+        config = compose(verb, [*choices, f"hydra.searchpath={path}"], return_hydra_config=True)
     lines = []
-    for override in overrides:
-        if override not in chosen:
-            node: Any = config
-            for part in override.key_or_group.split("."):
-                if not isinstance(node, DictConfig):
-                    lines.append(f"{override.key_or_group}: no such key; {part} would be inside a plain value")
-                    break
-                if part not in node:
-                    known = [str(key) for key in node if key != "hydra"]
-                    lines.append(f"{override.input_line}: no such key; {suggest(part, known)}")
-                    break
-                node = node[part]
+    for key, value in overrides:
+        node: Any = config
+        for part in () if key in groups else key.split("."):
+            if not isinstance(node, DictConfig) or part not in node:
+                known = [str(name) for name in node] if isinstance(node, DictConfig) else []
+                known = [name for name in known if name != "hydra" and not name.startswith("_")]
+                lines.append(f"{key}={value}: no such key; {suggest(part, known)}")
+                break
+            node = node[part]
     return lines

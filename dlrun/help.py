@@ -7,6 +7,8 @@ from pathlib import Path
 
 from dlrun import __version__, paths
 
+CONFIG_DIR = ("--config-dir", "-cd")
+
 
 def overview() -> str:
     """What ``dlrun --help`` prints: the verbs, a line each, and where to go from there."""
@@ -33,7 +35,7 @@ def purpose(verb: str) -> str:
 
 def verb(name: str, arguments: list[str]) -> str:
     """What ``dlrun VERB --help`` prints: purpose, examples, groups with their choices, top-level keys."""
-    own = _value_after(arguments, ("--config-dir", "-cd"))
+    own = value_after(arguments, CONFIG_DIR)
     folders = [paths.configs(), *([Path(own)] if own else [])]
     text = (paths.configs() / f"{name}.yaml").read_text()
     groups, keys = [], []
@@ -72,7 +74,7 @@ def _header(verb: str) -> list[str]:
     return lines
 
 
-def _value_after(arguments: list[str], flags: tuple[str, ...]) -> str | None:
+def value_after(arguments: list[str], flags: tuple[str, ...]) -> str | None:
     """The value of a command-line flag, given as ``flag value`` or ``flag=value``."""
     for position, argument in enumerate(arguments):
         if argument in flags and position + 1 < len(arguments):

@@ -147,7 +147,7 @@ def check(config: DictConfig) -> None:
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
     for group in ("model", "dataset"):
-        if plain[group] is None:
+        if plain.get(group) is None:
             how = "with weights=FILE, or run=DIR for both" if "run" in plain else "from the groups"
             raise UserError(f"{group}: none chosen; expected {group}=NAME {how}")
     try:

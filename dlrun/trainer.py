@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dlrun import schema
+from dlrun.board import Value
 from dlrun.callback.callback import Callback, StepLog
 from dlrun.dataset.data import Data
 from dlrun.dataset.loader import Batch
@@ -67,6 +68,7 @@ class Trainer:
         callbacks: what watches.
         folder: the run's folder, for callbacks that write.
         hparams: what a comparison of runs should show, for callbacks that write.
+        swept: those of them that the command line sets.
     """
 
     def __init__(
@@ -80,15 +82,18 @@ class Trainer:
         device: torch.device,
         callbacks: Sequence[Callback],
         folder: Path,
-        hparams: dict[str, Any],
+        hparams: dict[str, Value],
+        swept: Sequence[str] = (),
     ) -> None:
         self.model, self.task, self.optimizer, self.schedule = model, task, optimizer, schedule
         self.data, self.options, self.device = data, options, device
-        self.callbacks, self.folder, self.hparams = callbacks, folder, hparams
+        self.callbacks, self.folder, self.hparams, self.swept = callbacks, folder, hparams, swept
         self.precision = Precision(options.precision, device)
         self.scaler = self.precision.scaler()
-        self.forward: nn.Module = torch.compile(model) if options.compile else model
-        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.ema)) if options.ema else None
+        self.forward: Callable[[Tensor], Tensor] = torch.compile(model) if options.compile else model
+        self.average: AveragedModel | None = None
+        if options.ema:
+            self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.ema))  # type: ignore[no-untyped-call]
         self.progress = Progress()
         self.monitor = options.monitor or task.monitor
         self.higher_is_better = not self.monitor.endswith(("loss", "error"))
@@ -107,10 +112,7 @@ class Trainer:
     @property
     def eval_model(self) -> Normalized:
         """The model to validate and keep: the average of the weights where one is kept."""
-        if self.average is None:
-            return self.model
-        module: Normalized = self.average.module
-        return module
+        return self.model if self.average is None else cast(Normalized, self.average.module)
 
     def fit(self) -> None:
         """Train until the last step, or until validation has not improved for ``patience`` times.
@@ -140,7 +142,7 @@ class Trainer:
             share = len(batch.images) / examples
             with self.precision.autocast():
                 loss, outputs = self.task.forward(self.forward, batch)
-            self.scaler.scale(loss * share).backward()
+            torch.autograd.backward(self.scaler.scale(loss * share))
             with torch.no_grad():
                 for name, value in {"loss": loss, **self.task.batch_metrics(outputs, batch)}.items():
                     means[name] = means[name] + value.detach() * share if name in means else value.detach() * share

@@ -35,6 +35,8 @@ class TensorBoard(Callback):
     def on_fit_start(self, trainer: Trainer) -> None:
         """Write what is known before the first step."""
         self._board = Board(trainer.folder, self.images)
+        test = trainer.monitor.replace("val/", "test/")
+        self.board.hparams(trainer.hparams, [_best(trainer), test], trainer.swept)
         self.board.text("config", (trainer.folder / "config.yaml").read_text())
         train = trainer.data.train
         batch = next(train.epoch(0))
@@ -62,18 +64,22 @@ class TensorBoard(Callback):
         if trainer.progress.epoch == 1:
             self.board.layout([name.removeprefix("train/") for name in metrics if name.startswith("train/")])
         self.board.scalars(metrics, trainer.progress.epoch)
+        if trainer.progress.best is not None:
+            self.board.scalars({_best(trainer): trainer.progress.best}, trainer.progress.epoch)
 
     def on_test_end(self, trainer: Trainer, metrics: dict[str, float], scores: Scores) -> None:
-        """The test's metrics and pictures, and the hyperparameters with the best validation."""
+        """The test's metrics and pictures, and the mark that the run completed."""
         step = trainer.progress.best_epoch
         self.board.scalars(metrics, step)
         trainer.task.log_scores(self.board, scores, trainer.data.test, trainer.data.classes, step)
-        best = {f"best/{name}": value for name, value in trainer.progress.best_metrics.items() if "val/" in name}
-        best = {name.replace("best/val/", "best/val_"): value for name, value in best.items()}
-        self.board.scalars(best, step)
-        self.board.hparams(trainer.hparams, [*best, *metrics])
+        self.board.success()
 
     def close(self) -> None:
         """Write out what is left."""
         if self._board is not None:
             self._board.close()
+
+
+def _best(trainer: Trainer) -> str:
+    """The tag of the best value so far of the monitored metric, such as ``best/val_accuracy``."""
+    return "best/" + trainer.monitor.replace("/", "_")

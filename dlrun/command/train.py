@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from dlrun import build, checkpoint, console, device, seeding
+from dlrun.board import Value
 from dlrun.run import Run
 from dlrun.trainer import Trainer
 
@@ -27,6 +29,8 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         f"{config.name} on {place}: {parameters:,} parameters; {data.train.num_images:,} images to train,"
         f" {data.val.num_images:,} to validate, {data.test.num_images:,} to test"
     )
+    hydra = HydraConfig.get()
+    overridden = [override.lstrip("+~").split("=")[0] for override in hydra.overrides.task]
     trainer = Trainer(
         model=model,
         task=task,
@@ -37,7 +41,8 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         device=place,
         callbacks=build.callbacks(config),
         folder=run.path,
-        hparams=hparams(config, list(HydraConfig.get().overrides.task)),
+        hparams=hparams(config, hydra.runtime.choices, overridden),
+        swept=overridden,
     )
     try:
         trainer.fit()
@@ -60,15 +65,18 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     }
 
 
-def hparams(config: DictConfig, overrides: list[str]) -> dict[str, bool | int | float | str]:
-    """What a comparison of runs should show: the choices, the settings that are swept most, and all overrides."""
-    choices = HydraConfig.get().runtime.choices
-    keys = ["seed", "dataset.batch_size", "trainer.epochs", "trainer.precision"]
-    keys += [f"{group}.{key}" for group in ("optimizer", "scheduler") for key in config[group] if key != "_target_"]
-    keys += [override.lstrip("+").split("=")[0] for override in overrides]
-    shown = {group: choices[group] for group in ("model", "dataset", "loss", "optimizer", "scheduler")}
+def hparams(config: DictConfig, choices: Mapping[str, str], overridden: list[str]) -> dict[str, Value]:
+    """What a comparison of runs should show: the same keys for every run, and those that the command line sets.
+
+    TensorBoard has one list of columns for all the runs that it shows, so settings of one choice alone
+    (``optimizer.momentum``) are in it only where they were set.
+    """
+    keys = ["seed", "dataset.batch_size", "trainer.epochs", "optimizer.lr", "optimizer.weight_decay", *overridden]
+    shown: dict[str, Value] = {
+        group: choices[group] for group in ("model", "dataset", "loss", "optimizer", "scheduler")
+    }
     for key in keys:
         value = OmegaConf.select(config, key)
-        if not isinstance(value, DictConfig):
-            shown.setdefault(key, value if isinstance(value, (bool, int, float, str)) else str(value))
+        if key not in shown and value is not None:
+            shown[key] = value if isinstance(value, (bool, int, float)) else str(value)
     return shown

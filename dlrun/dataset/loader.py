@@ -92,7 +92,7 @@ class Loader:
             order = torch.from_numpy(np.random.default_rng([self.seed, epoch]).permutation(count))
         if self.in_memory:
             order = order.to(self.device)  # once an epoch, not once a batch
-        return list(order.split(self.batch_size)[: self.limit])
+        return list(torch.split(order, self.batch_size)[: self.limit])
 
     def _bytes(self, batches: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         if isinstance(self.source, TensorSource) and self.in_memory:

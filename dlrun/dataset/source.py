@@ -14,8 +14,9 @@ from torch.nn import functional as F
 class Source(Protocol):
     """Labelled images. Any map-style dataset with the attribute ``targets`` that gives such items is one."""
 
-    targets: Tensor
-    """int64, shape (N,)."""
+    @property
+    def targets(self) -> Tensor:
+        """int64, shape (N,)."""
 
     def __len__(self) -> int:
         """The number of images, N."""

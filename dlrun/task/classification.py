@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
     multiclass_calibration_error,
@@ -114,7 +115,7 @@ class Classification(Task):
 
     monitor = "val/accuracy"
 
-    def forward(self, model: nn.Module, batch: Batch) -> Forward:
+    def forward(self, model: Callable[[Tensor], Tensor], batch: Batch) -> Forward:
         """The model's logits and their loss."""
         logits = model(batch.images)
         return Forward(self.loss(logits, batch.targets), logits)
@@ -140,7 +141,7 @@ class Classification(Task):
         scores = cast(ClassificationScores, scores)
         board.figure("confusion_matrix", confusion_matrix(scores.confusion(), classes), step)
         board.pr_curves(scores.probabilities, scores.targets, classes, step)
-        worst = scores.most_wrong(board.images)
+        worst = scores.most_wrong(board.images)  # none if the board shall draw none
         if len(worst):
             captions = [
                 f"{classes[target]}, not {classes[prediction]}"

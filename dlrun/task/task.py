@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ class Task(ABC):
         self.num_classes = num_classes
 
     @abstractmethod
-    def forward(self, model: nn.Module, batch: Batch) -> Forward:
+    def forward(self, model: Callable[[Tensor], Tensor], batch: Batch) -> Forward:
         """Apply the model to a batch and compute its loss."""
 
     @abstractmethod

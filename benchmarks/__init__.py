@@ -1,0 +1,1 @@
+"""One script for each claim about speed, each against a peer in the same run."""
