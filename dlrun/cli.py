@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from dlrun import __version__, help, paths
-from dlrun.errors import UserError, suggest
+from dlrun.errors import RunError, UserError, suggest
 
 
 def main() -> NoReturn:
@@ -30,14 +30,12 @@ def main() -> NoReturn:
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        if isinstance(error, UserError):
-            for line in str(error).splitlines():
-                print(f"dlrun: {line}", file=sys.stderr)
-            sys.exit(2)
-        message = " ".join(str(error).split())
-        hint = "HYDRA_FULL_ERROR=1 shows the traceback"
-        print(f"dlrun: {type(error).__name__}: {message} ({hint})", file=sys.stderr)
-        sys.exit(1)
+        message = str(error)
+        if not isinstance(error, (UserError, RunError)):
+            message = f"{type(error).__name__}: {' '.join(message.split())} (HYDRA_FULL_ERROR=1 shows the traceback)"
+        for line in message.splitlines():
+            print(f"dlrun: {line}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, UserError) else 1)
     sys.exit(0)
 
 

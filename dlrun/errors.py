@@ -13,6 +13,10 @@ class UserError(Exception):
     """
 
 
+class RunError(Exception):
+    """The run cannot go on, through no fault in its code: exit status 1, and the message is all that is printed."""
+
+
 def suggest(word: str, choices: Iterable[str]) -> str:
     """The end of a message about an unknown name: its nearest spelling and what there is to choose from.
 

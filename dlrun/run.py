@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from dlrun import __version__, console, schema
-from dlrun.errors import UserError
+from dlrun.errors import RunError, UserError
 
 Main = Callable[[DictConfig, "Run"], dict[str, Any]]
 
@@ -93,7 +93,7 @@ def run_job(main: Main, config: DictConfig) -> None:
             if isinstance(error, UserError) and not sweeping and run.withdraw():
                 raise
             message = str(error) or type(error).__name__
-            if not isinstance(error, UserError):
+            if not isinstance(error, (UserError, RunError)):
                 console.note(traceback.format_exc())
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             run.save_result(status, seconds, {"error": message})

@@ -19,7 +19,7 @@ from dlrun.board import Value
 from dlrun.callback.callback import Callback, StepLog
 from dlrun.dataset.data import Data
 from dlrun.dataset.loader import Batch
-from dlrun.errors import UserError
+from dlrun.errors import RunError, UserError
 from dlrun.evaluation import score
 from dlrun.model.normalized import Normalized
 from dlrun.precision import Precision
@@ -27,7 +27,7 @@ from dlrun.scheduler.schedule import Schedule
 from dlrun.task.task import Scores, Task
 
 
-class DivergedError(RuntimeError):
+class DivergedError(RunError):
     """The training loss is no number any more."""
 
 
