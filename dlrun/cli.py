@@ -6,6 +6,7 @@ Nothing here imports torch: help and errors of the config must come at once.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -62,8 +63,10 @@ def run_verb(verb: str, arguments: list[str]) -> None:
         except BaseException as error:  # raised below: Hydra would print a line of its own
             failures.append(error)
 
-    overrides = compose.overrides_of_run(arguments)
-    sys.argv = [f"dlrun {verb}", *arguments, *overrides]
+    arguments += compose.overrides_of_run(arguments)
+    # Hydra's parser takes overrides only in one piece: here they may stand before, after and between its flags.
+    flags = [argument for argument in arguments if not re.match(r"~|[^-].*=", argument)]
+    sys.argv = [f"dlrun {verb}", *[argument for argument in arguments if argument not in flags], *flags]
     # Hydra would print its own errors, and exit with 1: with this it raises them.
     with_traceback = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -72,6 +75,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     except Exception as error:
         if with_traceback:
             raise
+        compose.withdraw()
         raise UserError("\n".join(compose.faults(error, verb, arguments))) from None
     finally:
         os.environ["HYDRA_FULL_ERROR"] = "1" if with_traceback else "0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from dlrun.errors import UserError, suggest
 RUN_SECTIONS = ("model", "dataset", "task", "loss", "trainer")
 
 
+_made: list[Path] = []
+
+
 def fresh(path: str) -> str:
     """Make the folder, or the same with -2, -3, ... where it is taken: two runs of one second never share it."""
     for number in itertools.count(1):
@@ -30,8 +34,17 @@ def fresh(path: str) -> str:
             folder.mkdir(parents=True)
         except FileExistsError:
             continue
+        _made.append(folder.absolute())
         return str(folder)
     raise AssertionError
+
+
+def withdraw() -> None:
+    """Remove the folders that :func:`fresh` made and that hold no run yet: the sweep was refused."""
+    while _made:
+        folder = _made.pop()
+        if folder.is_dir() and {file.name for file in folder.iterdir()} <= {"multirun.yaml"}:
+            shutil.rmtree(folder)
 
 
 def job_name(overrides: list[str]) -> str:

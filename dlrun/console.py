@@ -9,7 +9,12 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
+WIDTH = 160
+"""Of tables where the output is no terminal."""
+
 terminal = Console(soft_wrap=True, highlight=False, markup=False)
+if not terminal.is_terminal:
+    terminal.width = WIDTH
 _log: Console | None = None
 
 
@@ -32,7 +37,7 @@ def log_to(file: Path) -> Iterator[None]:
     global _log
     show = warnings.showwarning
     with file.open("a", encoding="utf-8") as stream:
-        outer, _log = _log, Console(file=stream, width=120, soft_wrap=True, highlight=False, markup=False)
+        outer, _log = _log, Console(file=stream, width=WIDTH, soft_wrap=True, highlight=False, markup=False)
         warnings.showwarning = lambda message, category, *_, **__: say(f"warning: {message}")
         try:
             yield

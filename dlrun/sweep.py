@@ -53,9 +53,10 @@ def table_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def write_table(rows: list[dict[str, Any]], folder: Path) -> None:
-    """Print the table, and write it as ``sweep.csv`` and ``sweep.md``."""
-    monitor = next((row["monitor"] for row in rows if row["monitor"]), "val")
-    keys = list(dict.fromkeys(override.split("=")[0] for row in rows for override in row["overrides"]))
+    """Print the table, and write it as ``sweep.csv`` and ``sweep.md``; overrides that all jobs share are left out."""
+    monitor = next((row["monitor"] for row in rows if row["monitor"]), "best")
+    shared = set.intersection(*(set(row["overrides"]) for row in rows)) if len(rows) > 1 else set()
+    keys = list(dict.fromkeys(text.split("=")[0] for row in rows for text in row["overrides"] if text not in shared))
     columns = [*keys, monitor, monitor.replace("val/", "test/"), "seconds", "status"]
     lines = []
     for row in rows:
@@ -63,14 +64,14 @@ def write_table(rows: list[dict[str, Any]], folder: Path) -> None:
         numbers = ["" if value is None else f"{value:.4f}" for value in (row["best"], row["test"])]
         status = row["status"] + (f": {row['error']}" if row["error"] else "")
         lines.append([*(values.get(key, "") for key in keys), *numbers, f"{row['seconds']:.1f}", status])
-    with (folder / "sweep.csv").open("w", newline="") as stream:
+    with (folder / "sweep.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow([*columns, "folder"])
         writer.writerows([*line, row["job"]] for line, row in zip(lines, rows, strict=True))
     markdown = [columns, ["---"] * len(columns), *lines]
     text = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in markdown)
-    (folder / "sweep.md").write_text(text + "\n")
-    table = Table(*columns)
+    (folder / "sweep.md").write_text(text + "\n", encoding="utf-8")
+    table = Table(*columns, title=" ".join(sorted(shared)) or None)
     for line in lines:
         table.add_row(*line)
     console.say(table, f"sweep folder: {folder}")

@@ -19,7 +19,7 @@ from dlrun.board import Value
 from dlrun.callback.callback import Callback, StepLog
 from dlrun.dataset.data import Data
 from dlrun.dataset.loader import Batch
-from dlrun.errors import RunError, UserError
+from dlrun.errors import RunError, UserError, suggest
 from dlrun.evaluation import score
 from dlrun.model.normalized import Normalized
 from dlrun.precision import Precision
@@ -69,6 +69,9 @@ class Trainer:
         folder: the run's folder, for callbacks that write.
         hparams: what a comparison of runs should show, for callbacks that write.
         swept: those of them that the command line sets.
+
+    Raises:
+        UserError: ``options.monitor`` is no metric of the task.
     """
 
     def __init__(
@@ -96,6 +99,9 @@ class Trainer:
             self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.ema))  # type: ignore[no-untyped-call]
         self.progress = Progress()
         self.monitor = options.monitor or task.monitor
+        known = [f"{split}/{name}" for split in ("train", "val") for name in task.metric_names]
+        if self.monitor not in known:
+            raise UserError(f"trainer.monitor={self.monitor}: no such metric; {suggest(self.monitor, known)}")
         self.higher_is_better = not self.monitor.endswith(("loss", "error"))
         self.steps_per_epoch = math.ceil(len(data.train) / options.accumulate)
         self.total_steps = options.steps or options.epochs * self.steps_per_epoch
@@ -235,8 +241,6 @@ class Trainer:
     def _judge(self, metrics: dict[str, float]) -> bool:
         """Whether these metrics are the best so far; without validation data the newest always is."""
         progress = self.progress
-        if self.monitor not in metrics and len(self.data.val):
-            raise UserError(f"trainer.monitor={self.monitor}: no such metric; choose from {', '.join(sorted(metrics))}")
         value = metrics.get(self.monitor)
         if value is not None and progress.best is not None:
             better = value > progress.best if self.higher_is_better else value < progress.best

@@ -24,19 +24,12 @@ class MetricsCsv(Callback):
     def on_epoch_end(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
         """Write a row."""
         path = trainer.folder / "metrics.csv"
-        row = {
-            "epoch": trainer.progress.epoch,
-            "step": trainer.progress.step,
-            "learning_rate": self._rate,
-            **metrics,
-        }
-        if path.exists():
-            with path.open(newline="") as stream:
-                columns = next(csv.reader(stream))
-        else:
-            expected = ["val/" + name.removeprefix("train/") for name in metrics if name.startswith("train/")]
-            columns = list(dict.fromkeys([*row, *(expected if len(trainer.data.val) else [])]))
-            with path.open("w", newline="") as stream:
-                csv.writer(stream).writerow(columns)
-        with path.open("a", newline="") as stream:
-            csv.DictWriter(stream, columns, extrasaction="ignore").writerow(row)
+        splits = ("train", "val") if len(trainer.data.val) else ("train",)
+        names = [f"{split}/{name}" for split in splits for name in trainer.task.metric_names]
+        with path.open("a", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, ["epoch", "step", "learning_rate", *names])
+            if stream.tell() == 0:
+                writer.writeheader()
+            progress = trainer.progress
+            row = {"epoch": progress.epoch, "step": progress.step, "learning_rate": self._rate}
+            writer.writerow({**row, **metrics})

@@ -37,6 +37,7 @@ class TensorBoard(Callback):
         self._board = Board(trainer.folder, self.images)
         test = trainer.monitor.replace("val/", "test/")
         self.board.hparams(trainer.hparams, [_best(trainer), test], trainer.swept)
+        self.board.layout(trainer.task.metric_names)
         self.board.text("config", (trainer.folder / "config.yaml").read_text())
         train = trainer.data.train
         batch = next(train.epoch(0))
@@ -61,8 +62,6 @@ class TensorBoard(Callback):
 
     def on_epoch_end(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
         """The epoch's metrics, by epoch."""
-        if trainer.progress.epoch == 1:
-            self.board.layout([name.removeprefix("train/") for name in metrics if name.startswith("train/")])
         self.board.scalars(metrics, trainer.progress.epoch)
         if trainer.progress.best is not None:
             self.board.scalars({_best(trainer): trainer.progress.best}, trainer.progress.epoch)

@@ -44,6 +44,8 @@ class Task(ABC):
 
     monitor: str
     """The metric that chooses the best checkpoint, such as ``val/accuracy``."""
+    metric_names: tuple[str, ...]
+    """The names of its metrics, without the split."""
 
     def __init__(self, loss: nn.Module, num_classes: int) -> None:
         self.loss = loss

@@ -1,0 +1,80 @@
+"""Fixtures: the command line in this process, and the real data where it is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dlrun import cli
+
+# A training of a second: a linear model on the digits in their own size.
+QUICK = (
+    "model=linear",
+    "dataset.image_size=8",
+    "trainer.epochs=2",
+    "callback.tensorboard.images=0",
+    "callback.tensorboard.graph=false",
+)
+
+
+@dataclass
+class Ended:
+    """How a command line ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def errors(self) -> list[str]:
+        return self.err.splitlines()
+
+
+Dlrun = Callable[..., Ended]
+
+
+@pytest.fixture
+def dlrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Dlrun:
+    """Run a command line of dlrun in this process, in an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["dlrun", *arguments])
+        capfd.readouterr()
+        try:
+            cli.main()
+        except SystemExit as end:
+            out, err = capfd.readouterr()
+            return Ended(int(end.code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def real_data() -> str:
+    """The folder with the real MNIST."""
+    root = os.environ.get("DLRUN_DATA", "")
+    if not (Path(root) / "MNIST" / "raw").is_dir():
+        pytest.skip("no real MNIST: DLRUN_DATA names no folder with MNIST/raw")
+    return root
+
+
+def only_run(folder: Path) -> Path:
+    """The one run folder below a folder."""
+    (config,) = folder.rglob("config.yaml")
+    return config.parent
+
+
+def result(run: Path) -> dict[str, Any]:
+    """What a run's ``result.json`` says."""
+    found: dict[str, Any] = json.loads((run / "result.json").read_text())
+    return found

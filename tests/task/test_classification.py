@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sklearn.metrics
+import torch
+import torchmetrics
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dlrun.dataset.loader import Batch
+from dlrun.loss.bce import BinaryCrossEntropy
+from dlrun.task.classification import Classification, ClassificationScores
+
+COUNT, CLASSES = 400, 5
+
+
+def scores_of(logits: Tensor, targets: Tensor, sizes: int = 64) -> ClassificationScores:
+    """The scores of batches of 64, the last of them smaller."""
+    task = Classification(nn.CrossEntropyLoss(), CLASSES)
+    scores = task.scores()
+    for part, classes in zip(torch.split(logits, sizes), torch.split(targets, sizes), strict=True):
+        batch = Batch(torch.zeros(len(part), 1, 2, 2), classes)
+        scores.add(batch, F.cross_entropy(part, classes) if part.shape[1] > 1 else torch.tensor(0.0), part)
+    return scores
+
+
+@pytest.fixture
+def targets() -> Tensor:
+    return torch.randint(0, CLASSES, (COUNT,), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def logits(targets: Tensor) -> Tensor:
+    """Logits that are right more often than not."""
+    noise = torch.randn(COUNT, CLASSES, generator=torch.Generator().manual_seed(0))
+    return 2 * noise + 2 * F.one_hot(targets, CLASSES)
+
+
+@pytest.fixture
+def scores(logits: Tensor, targets: Tensor) -> ClassificationScores:
+    return scores_of(logits, targets)
+
+
+def test_the_loss_is_the_mean_over_all_examples(scores: ClassificationScores, logits: Tensor, targets: Tensor) -> None:
+    assert scores.metrics()["loss"] == pytest.approx(F.cross_entropy(logits, targets).item(), rel=1e-6)
+
+
+def test_accuracy_matches_scikit_learn(scores: ClassificationScores, logits: Tensor, targets: Tensor) -> None:
+    expected = sklearn.metrics.accuracy_score(targets, logits.argmax(dim=1))
+    assert scores.metrics()["accuracy"] == expected
+
+
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_top_k_accuracy_matches_scikit_learn(
+    scores: ClassificationScores, logits: Tensor, targets: Tensor, k: int
+) -> None:
+    expected = sklearn.metrics.top_k_accuracy_score(targets, logits.numpy(), k=k)
+    assert scores.detailed(k)[f"top{k}_accuracy"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_top_k_is_at_most_the_number_of_classes(scores: ClassificationScores) -> None:
+    assert scores.detailed(99)["top5_accuracy"] == 1
+
+
+def test_detailed_metrics_begin_with_loss_and_accuracy(scores: ClassificationScores) -> None:
+    detailed = scores.detailed(2)
+    assert {name: detailed[name] for name in ("loss", "accuracy")} == scores.metrics()
+
+
+@pytest.mark.parametrize(("place", "name"), [(0, "precision"), (1, "recall"), (2, "f1")])
+def test_means_over_classes_match_scikit_learn(
+    scores: ClassificationScores, logits: Tensor, targets: Tensor, place: int, name: str
+) -> None:
+    expected = sklearn.metrics.precision_recall_fscore_support(
+        targets, logits.argmax(dim=1), average="macro", zero_division=0
+    )
+    assert scores.detailed(5)[name] == pytest.approx(expected[place], rel=1e-6)
+
+
+@pytest.mark.parametrize(("place", "name"), [(0, "precision"), (1, "recall"), (2, "f1")])
+def test_scores_of_each_class_match_scikit_learn(
+    scores: ClassificationScores, logits: Tensor, targets: Tensor, place: int, name: str
+) -> None:
+    expected = sklearn.metrics.precision_recall_fscore_support(targets, logits.argmax(dim=1), zero_division=0)
+    np.testing.assert_allclose(scores.per_class()[name], expected[place], rtol=1e-6)
+
+
+def test_a_class_that_never_occurs_scores_0() -> None:
+    scores = scores_of(torch.tensor([[2.0, 0, 0], [0, 2.0, 0]]), torch.tensor([0, 1]))
+    assert {name: values.tolist() for name, values in scores.per_class().items()} == {
+        "precision": [1, 1, 0],
+        "recall": [1, 1, 0],
+        "f1": [1, 1, 0],
+    }
+
+
+def test_confusion_has_a_row_for_each_true_class(scores: ClassificationScores, logits: Tensor, targets: Tensor) -> None:
+    expected = sklearn.metrics.confusion_matrix(targets, logits.argmax(dim=1))
+    np.testing.assert_array_equal(scores.confusion(), expected)
+
+
+def calibration_error(logits: Tensor, targets: Tensor) -> float:
+    """The gap between confidence and accuracy in 15 bins, weighted by their examples."""
+    confidence, predicted = logits.softmax(dim=1).max(dim=1)
+    right = (predicted == targets).float()
+    error = 0.0
+    for number in range(15):
+        inside = (confidence > number / 15) & (confidence <= (number + 1) / 15)
+        if inside.any():
+            error += (right[inside].mean() - confidence[inside].mean()).abs().item() * inside.float().mean().item()
+    return error
+
+
+def test_calibration_error_matches_a_plain_loop(scores: ClassificationScores, logits: Tensor, targets: Tensor) -> None:
+    assert scores.detailed(5)["calibration_error"] == pytest.approx(calibration_error(logits, targets), abs=1e-6)
+
+
+def test_calibration_error_counts_full_confidence_into_the_last_bin() -> None:
+    logits = torch.tensor([[60.0, 0.0], [3.0, 0.0]]).repeat(50, 1)  # confidence 1 and 0.95
+    targets = torch.tensor([1, 0] * 10 + [0] * 80)  # too sure of itself at 1, not sure enough at 0.95
+    found = scores_of(logits, targets).detailed(1)["calibration_error"]
+    assert found == pytest.approx(calibration_error(logits, targets), abs=1e-6)
+
+
+def test_calibration_error_matches_torchmetrics(scores: ClassificationScores, logits: Tensor, targets: Tensor) -> None:
+    expected = torchmetrics.CalibrationError(task="multiclass", num_classes=CLASSES, n_bins=15)(
+        logits.softmax(dim=1), targets
+    )
+    assert scores.detailed(5)["calibration_error"] == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_most_wrong_are_the_misclassified_by_the_probability_of_their_class(
+    scores: ClassificationScores, logits: Tensor, targets: Tensor
+) -> None:
+    probabilities = logits.softmax(dim=1).tolist()
+    rows = enumerate(zip(probabilities, targets.tolist(), strict=True))
+    wrong = sorted((row[target], place) for place, (row, target) in rows if max(row) != row[target])
+    assert scores.most_wrong(10).tolist() == [place for _, place in wrong[:10]]
+
+
+def test_most_wrong_holds_no_image_that_is_right(scores: ClassificationScores) -> None:
+    errors = round(COUNT * (1 - scores.metrics()["accuracy"]))
+    assert len(scores.most_wrong(COUNT)) == errors
+
+
+def test_scores_do_not_depend_on_the_batches(logits: Tensor, targets: Tensor) -> None:
+    assert scores_of(logits, targets, sizes=7).detailed(2) == pytest.approx(scores_of(logits, targets).detailed(2))
+
+
+def test_a_single_logit_is_the_second_of_two_classes() -> None:
+    logits = torch.randn(50, 1, generator=torch.Generator().manual_seed(0))
+    scores = scores_of(logits, torch.arange(50) % 2)
+    torch.testing.assert_close(scores.probabilities[:, 1:], torch.sigmoid(logits))
+    assert scores.predictions.tolist() == [int(logit > 0) for logit in logits]
+
+
+def test_a_single_logit_scores_as_two_logits_do() -> None:
+    logits = torch.randn(50, 1, generator=torch.Generator().manual_seed(0))
+    targets = torch.arange(50) % 2
+    one, two = scores_of(logits, targets), scores_of(torch.cat([-logits / 2, logits / 2], dim=1), targets)
+    names = ("accuracy", "precision", "recall", "f1", "calibration_error")
+    assert [one.detailed(1)[name] for name in names] == pytest.approx([two.detailed(1)[name] for name in names])
+
+
+def test_mixed_targets_count_as_their_larger_share() -> None:
+    scores = ClassificationScores()
+    batch = Batch(torch.zeros(2, 1, 2, 2), torch.tensor([[0.3, 0.7], [0.6, 0.4]]))
+    scores.add(batch, torch.tensor(0.0), torch.tensor([[0.0, 1.0], [0.0, 1.0]]))
+    assert scores.targets.tolist() == [1, 0]
+    assert scores.metrics()["accuracy"] == 0.5
+
+
+def test_a_forward_pass_gives_the_logits_and_their_loss() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    batch = Batch(torch.rand(6, 1, 2, 2), torch.arange(6) % 3)
+    loss, outputs = Classification(nn.CrossEntropyLoss(), 3).forward(model, batch)
+    torch.testing.assert_close(outputs, model(batch.images))
+    torch.testing.assert_close(loss, F.cross_entropy(outputs, batch.targets))
+
+
+@pytest.mark.parametrize("outputs", [[[1.0, 2.0], [0.0, -1.0], [3.0, 1.0]], [[1.0], [-1.0], [-2.0]]])
+def test_the_accuracy_of_a_batch(outputs: list[list[float]]) -> None:
+    batch = Batch(torch.zeros(3, 1, 2, 2), torch.tensor([1, 0, 1]))
+    metrics = Classification(BinaryCrossEntropy(), 2).batch_metrics(torch.tensor(outputs), batch)
+    assert metrics["accuracy"].item() == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(("num_classes", "outputs"), [(10, 10), (2, 2), (2, 1)])
+def test_an_output_for_each_class_is_accepted(num_classes: int, outputs: int) -> None:
+    Classification(BinaryCrossEntropy(), num_classes).check_output(torch.zeros(1, outputs))
+
+
+@pytest.mark.parametrize(("num_classes", "shape"), [(10, (1, 9)), (10, (1, 1)), (2, (1, 3)), (10, (1, 10, 4, 4))])
+def test_another_number_of_outputs_is_refused(num_classes: int, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=f"expected {num_classes}"):
+        Classification(BinaryCrossEntropy(), num_classes).check_output(torch.zeros(shape))

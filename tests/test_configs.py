@@ -1,0 +1,70 @@
+"""Every YAML file under configs/ composes, its targets import, its arguments bind."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from dlrun import build, paths, schema
+from dlrun.compose import job_config
+
+CHOICES = sorted(
+    (file.parent.name, file.stem)
+    for file in paths.configs().glob("*/*.yaml")
+    if not file.name.startswith("_") and file.parent.name != "experiment"
+)
+
+
+def composed(verb: str, *overrides: str) -> DictConfig:
+    with initialize_config_dir(str(paths.configs()), version_base="1.3"):
+        config = compose(verb, list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    return job_config(config)
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_composes_and_its_arguments_bind(group: str, choice: str) -> None:
+    config = composed("train", f"{group}={choice}")
+    schema.check(config)
+    build.check_targets(config)
+    # What a target requires is given: by the config, or by build.py.
+    given_later = {"params", "loss", "num_classes"}
+    for key, node in build.targets(config):
+        for name, parameter in inspect.signature(get_object(node._target_)).parameters.items():
+            required = parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            assert not required or name in node or name in given_later, f"{key}.{name}"
+
+
+@pytest.mark.parametrize("verb", paths.verbs())
+def test_every_top_level_key_of_a_verb_has_a_line_of_help(verb: str) -> None:
+    from dlrun import help
+
+    text = help.verb(verb, [])
+    config = OmegaConf.load(paths.configs() / f"{verb}.yaml")
+    for key in set(map(str, config)) - {"defaults", "verb", "hydra"}:
+        assert f"\n  {key} " in text
+    assert help.purpose(verb).endswith(".")
+
+
+@pytest.mark.parametrize(("group", "section"), [("trainer", schema.Trainer), ("dataset", schema.Dataset)])
+def test_every_key_of_a_section_is_explained_where_its_default_stands(
+    group: str, section: type[schema.Section]
+) -> None:
+    name = "default" if group == "trainer" else "_base"
+    assert set(OmegaConf.load(paths.configs() / group / f"{name}.yaml")) == set(section.model_fields)
+
+
+def test_sizes_are_said_once_and_followed_everywhere() -> None:
+    config = composed("train", "dataset=cifar100", "dataset.image_size=40", "dataset.channels=1")
+    assert OmegaConf.to_container(config.model, resolve=True) == {
+        "_target_": "dlrun.model.lenet.LeNet",
+        "channels": 1,
+        "image_size": 40,
+        "num_classes": 100,
+        "activation": "relu",
+    }

@@ -1,0 +1,239 @@
+"""The trainer against plain PyTorch."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dlrun import schema
+from dlrun.callback.callback import Callback, StepLog
+from dlrun.dataset.data import Data
+from dlrun.dataset.loader import Loader
+from dlrun.dataset.source import TensorSource
+from dlrun.errors import UserError
+from dlrun.model.normalized import Normalized
+from dlrun.scheduler.constant import Constant
+from dlrun.scheduler.cosine import Cosine
+from dlrun.scheduler.schedule import Schedule
+from dlrun.task.classification import Classification
+from dlrun.trainer import DivergedError, Trainer
+
+CPU = torch.device("cpu")
+OPTIONS: dict[str, Any] = {
+    "epochs": 2,
+    "steps": None,
+    "device": "cpu",
+    "precision": "fp32",
+    "accumulate": 1,
+    "clip_norm": None,
+    "ema": None,
+    "patience": None,
+    "monitor": None,
+    "validate_every": 1,
+    "limit_batches": None,
+    "compile": False,
+    "channels_last": False,
+    "deterministic": False,
+    "log_every": 3,
+}
+
+
+class Recorder(Callback):
+    """Keeps what the hooks are called with."""
+
+    def __init__(self) -> None:
+        self.losses: dict[int, float] = {}
+        self.rates: list[float] = []
+        self.epochs: list[dict[str, float]] = []
+        self.improved: list[bool] = []
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        self.rates.append(trainer.optimizer.param_groups[0]["lr"])
+
+    def on_log(self, trainer: Trainer, log: StepLog) -> None:
+        assert not self.losses.keys() & log.losses.keys()
+        self.losses |= log.losses
+
+    def on_epoch_end(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
+        self.epochs.append(metrics)
+        self.improved.append(improved)
+
+
+def source(count: int, seed: int = 0) -> TensorSource:
+    rng = np.random.default_rng(seed)
+    images = torch.from_numpy(rng.integers(0, 256, (count, 1, 6, 6), dtype=np.uint8))
+    return TensorSource(images, (images[:, 0, :, :3].sum((1, 2)) > images[:, 0, :, 3:].sum((1, 2))).long())
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2))
+
+
+def trainer(
+    batch_size: int = 10,
+    lr: float = 0.1,
+    schedule: Schedule | None = None,
+    network_seed: int = 0,
+    data_seed: int = 0,
+    train: int = 45,
+    **options: Any,
+) -> tuple[Trainer, Recorder]:
+    torch.manual_seed(network_seed)
+    model = Normalized(network(), [0.5], [0.25])
+
+    def loader(count: int, seed: int | None) -> Loader:
+        return Loader(source(count), batch_size, CPU, in_memory=True, workers=0, num_classes=2, seed=seed)
+
+    recorder = Recorder()
+    made = Trainer(
+        model=model,
+        task=Classification(nn.CrossEntropyLoss(), 2),
+        optimizer=torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9),
+        schedule=schedule or Constant(),
+        data=Data(loader(train, data_seed), loader(20, None), loader(20, None), ["left", "right"]),
+        options=schema.Trainer(**(OPTIONS | options)),
+        device=CPU,
+        callbacks=[recorder],
+        folder=Path(),
+        hparams={},
+    )
+    return made, recorder
+
+
+def weights(made: Trainer) -> Tensor:
+    return nn.utils.parameters_to_vector(made.model.parameters()).detach().clone()
+
+
+def test_a_training_is_a_plain_loop_to_the_bit() -> None:
+    made, recorder = trainer(schedule=Cosine())
+    made.fit()
+
+    torch.manual_seed(0)
+    net = network()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    data = source(45)
+    losses: list[float] = []
+    for epoch in range(2):
+        for batch in torch.from_numpy(np.random.default_rng([0, epoch]).permutation(45)).split(10):  # type: ignore[no-untyped-call]
+            optimizer.param_groups[0]["lr"] = 0.1 * (1 + math.cos(math.pi * len(losses) / 10)) / 2
+            images = (data.images[batch].float() / 255 - 0.5) / 0.25
+            loss = F.cross_entropy(net(images), data.targets[batch])
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+            losses.append(loss.item())
+    assert torch.equal(weights(made), nn.utils.parameters_to_vector(net.parameters()))
+    assert recorder.losses == dict(enumerate(losses, start=1))
+    sizes = torch.tensor([10.0, 10, 10, 10, 5])
+    assert recorder.epochs[0]["train/loss"] == pytest.approx(float(torch.tensor(losses[:5]) @ sizes) / 45, rel=1e-6)
+
+
+def test_validation_scores_the_model_in_evaluation_mode() -> None:
+    made, recorder = trainer()
+    made.fit()
+    made.model.eval()
+    data = source(20)
+    logits = made.model(data.images.float() / 255)
+    assert recorder.epochs[-1]["val/loss"] == pytest.approx(F.cross_entropy(logits, data.targets).item(), rel=1e-6)
+    assert recorder.epochs[-1]["val/accuracy"] == int((logits.argmax(1) == data.targets).sum()) / 20
+
+
+def test_accumulating_k_batches_of_n_is_one_batch_of_kn() -> None:
+    large, many = trainer(batch_size=20)[0], trainer(batch_size=5, accumulate=4)[0]
+    large.fit()
+    many.fit()
+    assert many.progress.step == large.progress.step == 6  # 45 images: the last step of an epoch has 5
+    torch.testing.assert_close(weights(many), weights(large), rtol=1e-5, atol=1e-6)
+
+
+def test_one_seed_gives_identical_weights_and_another_does_not() -> None:
+    runs = [trainer(network_seed=n, data_seed=d)[0] for n, d in ((0, 0), (0, 0), (1, 0), (0, 1))]
+    for run in runs:
+        run.fit()
+    first, same, other_network, other_order = map(weights, runs)
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other_network)
+    assert not torch.equal(first, other_order)
+
+
+def test_clipping_bounds_the_step() -> None:
+    made, _ = trainer(lr=1.0, steps=1, clip_norm=1e-3)
+    before = weights(made)
+    made.fit()
+    assert float((weights(made) - before).norm()) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_the_average_of_weights_is_exponential() -> None:
+    made, _ = trainer(ema=0.8)
+    seen: list[Tensor] = []
+    made.callbacks = [type("Seen", (Callback,), {"on_step_end": lambda _, t: seen.append(weights(t))})()]
+    made.fit()
+    average = seen[0]
+    for step in seen[1:]:
+        average = 0.8 * average + 0.2 * step
+    kept = nn.utils.parameters_to_vector(made.eval_model.parameters())
+    torch.testing.assert_close(kept, average, rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(kept, weights(made), atol=1e-4)
+
+
+def test_steps_end_a_run_within_an_epoch() -> None:
+    made, recorder = trainer(steps=7)
+    made.fit()
+    assert (made.progress.step, made.total_epochs, sorted(recorder.losses)) == (7, 2, list(range(1, 8)))
+    assert "val/loss" in recorder.epochs[-1]
+
+
+def test_validation_every_n_epochs_and_after_the_last() -> None:
+    made, recorder = trainer(epochs=5, validate_every=2)
+    made.fit()
+    assert ["val/loss" in metrics for metrics in recorder.epochs] == [False, True, False, True, True]
+
+
+def test_early_stopping_counts_validations_without_a_better_one() -> None:
+    made, recorder = trainer(epochs=30, lr=1e-9, patience=3)
+    made.fit()
+    assert recorder.improved == [True, False, False, False]
+    assert made.progress.best_epoch == 1
+
+
+@pytest.mark.parametrize(("monitor", "better"), [("val/loss", min), ("val/accuracy", max)])
+def test_the_monitored_metric_chooses_the_best_epoch(monitor: str, better: Any) -> None:
+    made, recorder = trainer(epochs=6, lr=0.5, monitor=monitor)
+    made.fit()
+    values = [metrics[monitor] for metrics in recorder.epochs]
+    assert made.progress.best == better(values)
+    assert made.progress.best_epoch == values.index(better(values)) + 1
+    assert made.progress.best_metrics == recorder.epochs[made.progress.best_epoch - 1]
+
+
+def test_an_unknown_metric_to_monitor_is_refused() -> None:
+    with pytest.raises(UserError, match=r"trainer\.monitor=val/acc: no such metric; did you mean 'val/accuracy'"):
+        trainer(monitor="val/acc")
+
+
+@pytest.mark.parametrize("log_every", [1, 4, 100])
+def test_a_loss_that_is_no_number_names_its_step(log_every: int) -> None:
+    made, recorder = trainer(lr=1e38, log_every=log_every)
+    with pytest.raises(DivergedError, match=r"loss is (nan|inf) in step 2 \(epoch 1\) at learning rate 1e"):
+        made.fit()
+    assert all(map(math.isfinite, recorder.losses.values()))
+    assert not recorder.epochs  # so no checkpoint of it was written
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_lower_precision_trains_close_to_full(precision: str) -> None:
+    (low, lossy), (full, exact) = trainer(precision=precision, epochs=20), trainer(epochs=20)
+    low.fit()
+    full.fit()
+    assert not torch.equal(weights(low), weights(full))
+    assert weights(low).dtype == torch.float32
+    # fp16 leaves out the first few steps, until the scale of the gradients fits.
+    assert lossy.epochs[-1]["train/loss"] == pytest.approx(exact.epochs[-1]["train/loss"], rel=0.3)
+    assert exact.epochs[-1]["train/loss"] < 0.5 * exact.epochs[0]["train/loss"]
