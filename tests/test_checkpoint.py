@@ -61,6 +61,15 @@ def test_saving_replaces_the_old_file_and_leaves_no_other(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
 
 
+def test_who_reads_the_old_file_during_a_save_reads_it_whole(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    checkpoint.save({"step": 1}, path)
+    before = path.read_bytes()
+    with path.open("rb") as old:
+        checkpoint.save({"step": 2}, path)
+        assert old.read() == before
+
+
 @pytest.fixture
 def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file over which a second save has failed midway."""

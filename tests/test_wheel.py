@@ -46,7 +46,7 @@ def test_installed_into_an_empty_environment_it_runs_from_an_empty_folder(wheel:
     site = next(environment.glob("lib/python*/site-packages"))
     (site / "lent.pth").write_text(sysconfig.get_path("purelib"))
     variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    where = [python, "-c", "import dlrun; print(dlrun.__file__)"]
+    where = [str(python), "-c", "import dlrun; print(dlrun.__file__)"]
     found = subprocess.run(where, cwd=folder, env=variables, check=True, capture_output=True, text=True).stdout
     assert Path(found.strip()).is_relative_to(environment)
     command = [str(environment / "bin" / "dlrun"), "train", "model=linear", "dataset.image_size=8", "trainer.epochs=1"]

@@ -216,6 +216,11 @@ def test_cutmix_takes_every_pixel_whole_from_one_of_two_images() -> None:
         assert set(image.flatten().tolist()) == set(values[target > 0].tolist())
 
 
+def test_cutmix_pastes_the_area_that_is_drawn() -> None:
+    _, targets = cutmix(flat(torch.ones(256), 64), torch.eye(256), 1e6, rng())  # Beta gives 0.5
+    assert 1 - targets.diagonal().min().item() == pytest.approx(0.5, abs=0.03)  # rectangles at the border have less
+
+
 @pytest.mark.parametrize("options", [{"mixup": 0.4}, {"cutmix": 1.0}], ids=["mixup", "cutmix"])
 def test_mixed_targets_sum_to_one(options: dict[str, Any]) -> None:
     _, targets = Augment(**options)(noise(64), torch.arange(64) % 10, 10, rng())
