@@ -20,11 +20,14 @@ def save(state: dict[str, Any], path: Path) -> None:
     """Write a file that is never seen half-written: to a temporary one, flushed to disk, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as stream:
-        torch.save(state, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as stream:
+            torch.save(state, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load(path: Path, key: str = "weights") -> dict[str, Any]:
@@ -38,8 +41,12 @@ def load(path: Path, key: str = "weights") -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{key}={path}: no such file") from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().split("\n")[0][:200]
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{key}={path}: not a readable file of weights: damaged, or more than tensors and plain values"
+        ) from None
+    except Exception as error:  # a damaged file raises whatever the reader stumbles over
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0][:200]
         raise UserError(f"{key}={path}: not a readable file of weights ({reason})") from None
     if not isinstance(state, dict):
         raise UserError(f"{key}={path}: holds a {type(state).__name__}; expected a state dict")
@@ -57,8 +64,8 @@ def load_weights(network: nn.Module, path: Path) -> None:
         if isinstance(state.get(wrapper), dict):
             state = state[wrapper]
             break
-    for prefix in PREFIXES:
-        if state and all(name.startswith(prefix) for name in state):
+    for prefix in (*PREFIXES, *PREFIXES):  # a compiled model inside a parallel one has both, in either order
+        if state and all(str(name).startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
     own = network.state_dict()
     complaints = []

@@ -101,8 +101,14 @@ def random_erase(images: Tensor, probability: float, rng: np.random.Generator) -
     count = len(images)
     area = rng.uniform(0.02, 0.33, count) * (rng.random(count) < probability)
     ratio = np.exp(rng.uniform(np.log(0.3), np.log(3.3), count))
-    inside, _ = _rectangles(images, np.sqrt(area * ratio), np.sqrt(area / ratio), rng)
-    return images.masked_fill(inside, 0.0)
+    spans = []
+    for extent, share in ((images.shape[2], np.sqrt(area * ratio)), (images.shape[3], np.sqrt(area / ratio))):
+        side = np.minimum(np.rint(share * extent), extent)
+        low = np.floor(rng.random(count) * (extent - side + 1))
+        place = np.arange(extent)
+        spans.append((place >= low[:, None]) & (place < (low + side)[:, None]))
+    inside = spans[0][:, None, :, None] & spans[1][:, None, None, :]
+    return images.masked_fill(torch.from_numpy(inside).to(images.device), 0.0)
 
 
 def mixup(images: Tensor, probabilities: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -39,7 +39,10 @@ class FileSource:
         try:
             with Image.open(self.paths[index]) as file:
                 file.draft("RGB", (self.image_size, self.image_size))  # JPEG: decode no larger than needed
-                image = ImageOps.exif_transpose(file).convert("RGB" if self.channels == 3 else "L")
+                image = ImageOps.exif_transpose(file)
+                if image.mode.startswith("I"):  # 16 bits, which Pillow would clip
+                    image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+                image = image.convert("RGB" if self.channels == 3 else "L")
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"dataset.root: {self.paths[index]}: not a readable image ({reason})") from None
@@ -86,7 +89,7 @@ def load(root: str, image_size: int, channels: int = 3, test_fraction: float = 0
 
 
 def _files(folder: Path, classes: list[str], image_size: int, channels: int) -> FileSource:
-    unknown = {path.name for path in folder.iterdir() if path.is_dir()} - set(classes)
+    unknown = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")} - set(classes)
     if unknown:
         raise UserError(f"dataset.root: {folder} has classes that training lacks: {', '.join(sorted(unknown))}")
     paths, targets = [], []

@@ -56,7 +56,7 @@ class Loader:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        if self.in_memory:
+        if self.in_memory and len(self.source):
             self.source = _in_memory(self.source, self.device)
 
     def __len__(self) -> int:
@@ -92,7 +92,7 @@ class Loader:
             order = torch.from_numpy(np.random.default_rng([self.seed, epoch]).permutation(count))
         if self.in_memory:
             order = order.to(self.device)  # once an epoch, not once a batch
-        return list(torch.split(order, self.batch_size)[: self.limit])
+        return list(torch.split(order, self.batch_size)[: len(self)])
 
     def _bytes(self, batches: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         if isinstance(self.source, TensorSource) and self.in_memory:

@@ -95,7 +95,7 @@ def stratified(targets: Tensor, fraction: float, seed: int) -> tuple[Tensor, Ten
     by_class = shuffled[torch.argsort(targets[shuffled], stable=True)]
     count = round(fraction * len(targets))
     # Evenly spaced places in the class-sorted order meet every class in its proportion.
-    places = ((torch.arange(count) + 0.5) * len(targets) / max(count, 1)).long()
+    places = (2 * torch.arange(count) + 1) * len(targets) // max(2 * count, 1)
     second = torch.zeros(len(targets), dtype=torch.bool)
     second[by_class[places]] = True
     return torch.nonzero(~second).flatten(), torch.nonzero(second).flatten()

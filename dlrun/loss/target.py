@@ -17,5 +17,6 @@ def like(logits: Tensor, targets: Tensor) -> Tensor:
     if targets.shape == logits.shape:
         return targets.to(logits.dtype)
     if logits.shape[1] == 1:
+        targets = targets[:, 1] if targets.ndim == 2 else targets
         return targets.to(logits.dtype).view_as(logits)
     return F.one_hot(targets, logits.shape[1]).to(logits.dtype)

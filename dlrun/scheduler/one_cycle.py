@@ -37,7 +37,7 @@ class OneCycle(Schedule):
         peak = self.rise * total_steps - 1
         if step <= peak:
             return _anneal(self.start, 1.0, step / peak if peak > 0 else 1.0)
-        return _anneal(1.0, self.final, (step - peak) / max(last - peak, 1))
+        return _anneal(1.0, self.final, (step - peak) / (last - peak))
 
 
 def _anneal(begin: float, end: float, share: float) -> float:

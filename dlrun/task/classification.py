@@ -82,7 +82,8 @@ class ClassificationScores(Scores):
         per_class = self.per_class()
         top_k = min(top_k, classes)
         top = multiclass_accuracy(probabilities, targets, classes, average="micro", top_k=top_k)
-        error = multiclass_calibration_error(probabilities, targets, classes, n_bins=15)
+        below_one = probabilities.clamp(max=1 - 2**-24)  # torchmetrics leaves a probability of 1 out of every bin
+        error = multiclass_calibration_error(below_one, targets, classes, n_bins=15)
         return {
             **self.metrics(),
             f"top{top_k}_accuracy": float(top),
