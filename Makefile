@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python
 
-.PHONY: help install check lint types test format bench clean
+.PHONY: help install check lint types test torture format bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
@@ -21,6 +21,9 @@ types:  ## mypy, strict
 
 test:  ## pytest
 	$(PYTHON) -m pytest
+
+torture:  ## kill a training at 25 random moments and continue it, for each data path and signal
+	DLRUN_KILLS=25 $(PYTHON) -m pytest tests/test_resume.py -k killed
 
 format:  ## let ruff mend and format the code
 	$(PYTHON) -m ruff check --fix .

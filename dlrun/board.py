@@ -93,6 +93,10 @@ class Board:
         value = Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(content))
         self.writer._get_file_writer().add_summary(Summary(value=[value]))  # type: ignore[no-untyped-call]
 
+    def flush(self) -> None:
+        """Write what there is to the file."""
+        self.writer.flush()
+
     def close(self) -> None:
         """Write out what is left."""
         self.writer.close()

@@ -43,8 +43,14 @@ def data(config: DictConfig, device: torch.device, limit_batches: int | None = N
     return prepare(splits, config.dataset, config.seed, device, limit_batches)
 
 
-def model(config: DictConfig, task: Task, device: torch.device) -> Normalized:
+def model(config: DictConfig, task: Task, device: torch.device, load_weights: bool = True) -> Normalized:
     """The network behind its normalisation, on the device, with weights from a file where the config names one.
+
+    Args:
+        config: the whole config.
+        task: refuses a model that does not suit it.
+        device: where the model shall be.
+        load_weights: False where a checkpoint follows.
 
     Raises:
         UserError: the network cannot take the dataset's images, or gives outputs that do not suit the task.
@@ -67,7 +73,7 @@ def model(config: DictConfig, task: Task, device: torch.device) -> Normalized:
         task.check_output(output)
     except ValueError as error:
         raise UserError(f"model={_name(network)}: {error}") from None
-    if config.weights is not None:
+    if config.weights is not None and load_weights:
         checkpoint.load_weights(network, Path(config.weights))
     return normalized.to(device)
 

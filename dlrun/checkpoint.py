@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dlrun import console
 from dlrun.errors import UserError
+from dlrun.files import replacing
 
 WRAPPERS = ("model", "state_dict", "model_state_dict")
 PREFIXES = ("module.", "_orig_mod.")
 
 
-def save(state: dict[str, Any], path: Path) -> None:
-    """Write a file that is never seen half-written: to a temporary one, flushed to disk, then renamed."""
+def save(state: dict[str, Any], path: Path, keep: Path | None = None) -> None:
+    """Write a file that is never seen half-written: to a temporary one, flushed to disk, then renamed.
+
+    Args:
+        state: tensors and plain values.
+        path: the file.
+        keep: what the file that is there is renamed to; None replaces it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as stream:
-            torch.save(state, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, keep) as stream:
+        torch.save(state, stream)
 
 
 def load(path: Path, key: str = "weights") -> dict[str, Any]:
@@ -38,7 +39,14 @@ def load(path: Path, key: str = "weights") -> dict[str, Any]:
             the config key to name.
     """
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()  # torch.load does not look at the checksums
+            if damaged is not None:
+                raise UserError(f"{key}={path}: damaged: the checksum of {damaged} is wrong")
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except FileNotFoundError:
         raise UserError(f"{key}={path}: no such file") from None
     except pickle.UnpicklingError:
@@ -51,6 +59,18 @@ def load(path: Path, key: str = "weights") -> dict[str, Any]:
     if not isinstance(state, dict):
         raise UserError(f"{key}={path}: holds a {type(state).__name__}; expected a state dict")
     return state
+
+
+def newest(run: Path) -> dict[str, Any] | None:
+    """The state in a run's last whole checkpoint, or None where it has none; says so where the last is damaged."""
+    for name in ("last.pt", "previous.pt"):
+        path = run / "checkpoints" / name
+        if path.exists():
+            try:
+                return load(path, "checkpoint")
+            except UserError as error:
+                console.say(f"warning: {error}; looking for the one before")
+    return None
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

@@ -16,7 +16,7 @@ from dlrun.errors import RunError, UserError, suggest
 
 
 def main() -> NoReturn:
-    """Run the command line of this process and exit: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    """Run the command line of this process and exit: 0 done, 1 failed, 2 wrong input, 130 or 143 interrupted."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(help.overview())
@@ -29,15 +29,27 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        report(error)
+    except BaseException as error:
+        from dlrun.interrupt import Interrupted
+
+        if not isinstance(error, Interrupted):
             raise
-        message = str(error)
-        if not isinstance(error, (UserError, RunError)):
-            message = f"{type(error).__name__}: {' '.join(message.split())} (HYDRA_FULL_ERROR=1 shows the traceback)"
-        for line in message.splitlines():
-            print(f"dlrun: {line}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UserError) else 1)
+        print(f"dlrun: {error}", file=sys.stderr)
+        sys.exit(128 + error.signum)
     sys.exit(0)
+
+
+def report(error: Exception) -> NoReturn:
+    """Print an error as one line (a line for each fault of a config) and exit: 2 if it is the user's, else 1."""
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        raise error
+    message = str(error)
+    if not isinstance(error, (UserError, RunError)):
+        message = f"{type(error).__name__}: {' '.join(message.split())} (HYDRA_FULL_ERROR=1 shows the traceback)"
+    for line in message.splitlines():
+        print(f"dlrun: {line}", file=sys.stderr)
+    sys.exit(2 if isinstance(error, UserError) else 1)
 
 
 def run_verb(verb: str, arguments: list[str]) -> None:
@@ -53,17 +65,17 @@ def run_verb(verb: str, arguments: list[str]) -> None:
 
     from dlrun import compose
 
-    failures: list[BaseException] = []
+    failures: list[Exception] = []
 
     def job(config: DictConfig) -> None:
         from dlrun.run import run_job
 
         try:
             run_job(import_module(f"dlrun.command.{verb}").main, config)
-        except BaseException as error:  # raised below: Hydra would print a line of its own
+        except Exception as error:  # raised below: Hydra would print a line of its own
             failures.append(error)
 
-    arguments += compose.overrides_of_run(arguments)
+    arguments += compose.overrides_of_run(verb, arguments)
     # Hydra's parser takes overrides only in one piece: here they may stand before, after and between its flags.
     flags = [argument for argument in arguments if not re.match(r"~|[^-].*=", argument)]
     sys.argv = [f"dlrun {verb}", *[argument for argument in arguments if argument not in flags], *flags]

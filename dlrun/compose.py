@@ -21,6 +21,10 @@ from dlrun.errors import UserError, suggest
 
 # The sections that a later verb takes from the run that it reads.
 RUN_SECTIONS = ("model", "dataset", "task", "loss", "trainer")
+# The verbs that take its whole config, and the sections and keys that are in it besides.
+WHOLE = ("train", "replay")
+WHOLE_SECTIONS = (*RUN_SECTIONS, "optimizer", "scheduler", "callback")
+WHOLE_KEYS = ("seed", "weights")
 
 
 _made: list[Path] = []
@@ -76,16 +80,16 @@ def job_config(config: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
-def overrides_of_run(arguments: list[str]) -> list[str]:
+def overrides_of_run(verb: str, arguments: list[str]) -> list[str]:
     """Offer the config of the run named by ``run=DIR`` as the choice ``of_run`` in its groups, and choose it.
 
     So ``dlrun evaluate run=DIR dataset.root=ELSEWHERE`` composes like any other config. A group that the arguments
-    choose themselves (``dataset=kmnist``) keeps their choice.
+    choose themselves (``dataset=kmnist``) keeps their choice. ``dlrun train run=DIR`` goes on in the folder itself.
 
     Returns:
         The overrides to add to the arguments.
     """
-    given = dict(argument.split("=", 1) for argument in arguments if re.match(r"\w+=", argument))
+    given = dict(argument.split("=", 1) for argument in arguments if re.match(r"[\w.]+=", argument))
     if given.get("run", "null") == "null":
         return []
     run = paths.find_run(given["run"].strip("'\""))
@@ -93,13 +97,26 @@ def overrides_of_run(arguments: list[str]) -> list[str]:
     assert isinstance(saved, DictConfig)
     if not Path(saved.dataset.root).is_dir():  # the run comes from another machine or folder
         saved.dataset.root = "${oc.env:DLRUN_DATA,data}"
-    saved.trainer.device = "auto"
-    overrides = [] if "name" in given else [f"name='{saved.name}'"]
-    for group in RUN_SECTIONS:
+    values = {"name": saved.name}
+    if verb in WHOLE:
+        values |= {key: saved[key] for key in WHOLE_KEYS}
+    else:
+        saved.trainer.device = "auto"
+    if verb == "train":
+        values["hydra.run.dir"] = str(run)
+    overrides = [f"{key}={quoted(value)}" for key, value in values.items() if key not in given]
+    for group in WHOLE_SECTIONS if verb in WHOLE else RUN_SECTIONS:
         if group not in given:
             ConfigStore.instance().store(group=group, name="of_run", node=saved[group])
             overrides.append(f"{group}=of_run")
     return overrides
+
+
+def quoted(value: Any) -> str:
+    """A value in Hydra's grammar."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return "null" if value is None else str(value)
+    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def faults(error: Exception, verb: str, arguments: list[str]) -> list[str]:

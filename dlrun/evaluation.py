@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from dlrun import interrupt
 from dlrun.dataset.loader import Loader
 from dlrun.precision import Precision
 from dlrun.task.task import Scores, Task
@@ -16,6 +17,7 @@ def score(task: Task, model: nn.Module, loader: Loader, precision: Precision) ->
     scores = task.scores()
     with torch.inference_mode():
         for batch in loader.epoch():
+            interrupt.check()
             with precision.autocast():
                 loss, outputs = task.forward(model, batch)
             scores.add(batch, loss, outputs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import time
 import traceback
 from collections.abc import Callable
@@ -15,10 +14,31 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import __version__, console, schema
+from dlrun import console, interrupt, schema, sweep
 from dlrun.errors import RunError, UserError
+from dlrun.files import write_whole
 
 Main = Callable[[DictConfig, "Run"], dict[str, Any]]
+
+RESUMABLE = ("train",)
+"""The verbs that continue a run which they find in their folder."""
+MAY_CHANGE = (
+    "run",
+    "name",
+    "weights",
+    "trainer.epochs",
+    "trainer.steps",
+    "trainer.device",
+    "trainer.log_every",
+    "callback",
+    "dataset.root",
+    "dataset.source.root",
+    "dataset.workers",
+    "dataset.memory_budget",
+)
+"""The keys (and all below them) that do not change what a run that continues does with its data."""
+COUNTED = ("num_classes", "mean", "std")
+"""The keys that may be null in a command and are filled in from the data."""
 
 
 class Run:
@@ -30,8 +50,55 @@ class Run:
     """
 
     def __init__(self, path: Path, overrides: list[str]) -> None:
-        self.path = path
+        self.path = Path(os.path.relpath(path))  # as the user would write it
         self.overrides = overrides
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a run in this folder already."""
+        return (self.path / "config.yaml").exists()
+
+    @property
+    def saved_config(self) -> DictConfig:
+        """The config of the run in this folder."""
+        config = OmegaConf.load(self.path / "config.yaml")
+        assert isinstance(config, DictConfig)
+        return config
+
+    @property
+    def status(self) -> str:
+        """How the run in this folder ended: completed, failed, interrupted, or unfinished where it says nothing."""
+        try:
+            status: str = json.loads((self.path / "result.json").read_text())["status"]
+        except FileNotFoundError:
+            return "unfinished"
+        return status
+
+    def is_finished(self, config: DictConfig) -> bool:
+        """Whether the run in this folder has done all that a config asks for."""
+        if self.status != "completed":
+            return False
+        saved = self.saved_config.trainer
+        return config.trainer.steps == saved.steps and bool(config.trainer.epochs <= saved.epochs)
+
+    def check_same(self, config: DictConfig) -> None:
+        """Refuse to continue the run in this folder with another config.
+
+        Raises:
+            UserError: names every key that differs, but for those that may change.
+        """
+        was, now = flat(self.saved_config), flat(OmegaConf.to_container(config, resolve=True))
+        different = [
+            f"{key} (was {was.get(key)}, is {now.get(key)})"
+            for key in sorted(was.keys() | now.keys())
+            if was.get(key) != now.get(key)
+            and not any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE)
+            and not (now.get(key) is None and key.split(".")[-1] in COUNTED)
+        ]
+        if different:
+            raise UserError(
+                f"hydra.run.dir={self.path}: the run in this folder has another config: {', '.join(different)}"
+            )
 
     def save_config(self, config: DictConfig) -> None:
         """Write the whole config, every reference in it resolved."""
@@ -51,12 +118,8 @@ class Run:
             "seconds": round(seconds, 3),
             **result,
             "overrides": self.overrides,
-            "dlrun": __version__,
-            "python": platform.python_version(),
         }
-        temporary = self.path / ".result.json"
-        temporary.write_text(json.dumps(record, indent=2) + "\n")
-        os.replace(temporary, self.path / "result.json")
+        write_whole(self.path / "result.json", json.dumps(record, indent=2) + "\n")
 
     def withdraw(self) -> bool:
         """Take back what a run writes before its command has done anything; True if that was all there was."""
@@ -68,10 +131,22 @@ class Run:
         return True
 
 
+def flat(config: Any, key: str = "") -> dict[str, Any]:
+    """The leaves of a config by dotted key; a list is a leaf."""
+    if not isinstance(config, (dict, DictConfig)):
+        value = OmegaConf.to_container(config) if OmegaConf.is_config(config) else config
+        return {key: value}
+    leaves: dict[str, Any] = {}
+    for name, value in config.items():
+        leaves |= flat(value, f"{key}.{name!s}" if key else str(name))
+    return leaves
+
+
 def run_job(main: Main, config: DictConfig) -> None:
     """Run a command in the folder that Hydra has chosen, and record how it ended.
 
-    A job of a sweep never raises: what went wrong is in its ``result.json``, and the next one starts.
+    A job of a sweep raises nothing but an interruption: what went wrong is in its ``result.json``, and the next one
+    starts.
 
     Args:
         main: the command; takes config and run, returns what goes into ``result.json``.
@@ -80,26 +155,36 @@ def run_job(main: Main, config: DictConfig) -> None:
     hydra = HydraConfig.get()
     run = Run(Path(hydra.runtime.output_dir), list(hydra.overrides.task))
     sweeping = hydra.mode == RunMode.MULTIRUN
-    if (run.path / "config.yaml").exists():
-        raise UserError(f"hydra.run.dir={run.path}: there is a run in this folder already; expected a new one")
+    if run.exists:
+        if config.verb not in RESUMABLE:
+            raise UserError(f"hydra.run.dir={run.path}: there is a run in this folder already; expected a new one")
+        schema.check(config)
+        run.check_same(config)
+        if run.is_finished(config):
+            console.say(f"finished already: {run.path}")
+            return
     started = time.perf_counter()
-    with console.log_to(run.path / "log.txt"):
+    with console.log_to(run.path / "log.txt"), interrupt.at_once():
         try:
             schema.check(config)
-            run.save_config(config)
+            if not run.exists:
+                run.save_config(config)
             result = main(config, run)
         except BaseException as error:
-            seconds = time.perf_counter() - started
             if isinstance(error, UserError) and not sweeping and run.withdraw():
                 raise
-            message = str(error) or type(error).__name__
-            if not isinstance(error, (UserError, RunError)):
+            stopped = isinstance(error, (interrupt.Interrupted, KeyboardInterrupt))
+            if not stopped and not isinstance(error, (UserError, RunError)):
                 console.note(traceback.format_exc())
-            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-            run.save_result(status, seconds, {"error": message})
-            if not sweeping or isinstance(error, KeyboardInterrupt):
+            message = str(error) or type(error).__name__
+            seconds = time.perf_counter() - started
+            run.save_result("interrupted" if stopped else "failed", seconds, {"error": message})
+            if stopped or not sweeping:
                 raise
             console.say(f"failed: {message}")
         else:
             run.save_result("completed", time.perf_counter() - started, result)
-            console.say(f"run folder: {os.path.relpath(run.path)}")
+            console.say(f"run folder: {run.path}")
+        finally:
+            if sweeping:
+                sweep.update(run.path.parent)

@@ -122,7 +122,14 @@ class Train(Verb):
     optimizer: Optimizer
     scheduler: Scheduler
     callback: dict[str, Component | None]
+    run: str | None
     weights: str | None
+
+
+class Replay(Train):
+    """``dlrun replay``."""
+
+    run: str
 
 
 class Evaluate(Verb):
@@ -135,7 +142,7 @@ class Evaluate(Verb):
     top_k: Positive
 
 
-VERBS: dict[str, type[Verb]] = {"train": Train, "evaluate": Evaluate}
+VERBS: dict[str, type[Verb]] = {"train": Train, "replay": Replay, "evaluate": Evaluate}
 
 
 def check(config: DictConfig) -> None:

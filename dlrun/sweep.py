@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 from pathlib import Path
@@ -13,18 +14,50 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from dlrun import console
+from dlrun.files import write_whole
 
 
 class SweepTable(Callback):
-    """Writes and prints the table when the last job of a sweep has ended."""
+    """Prints the table when the last job of a sweep has ended; it is written after every job."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Make the table; exit with 1 if a job failed."""
+        """Print the table; exit with 1 if a job failed."""
         folder = Path(config.hydra.sweep.dir)
-        rows = table_rows(folder)
-        write_table(rows, folder)
-        if any(row["status"] != "completed" for row in rows):
+        console.say(update(folder), f"sweep folder: {folder}")
+        if any(row["status"] != "completed" for row in table_rows(folder)):
             sys.exit(1)  # Hydra swallows a callback's exceptions, but not an exit
+
+
+def update(folder: Path) -> Table:
+    """Write ``sweep.csv`` and ``sweep.md`` for the jobs of a sweep that have ended so far.
+
+    Overrides that all jobs share are no column.
+
+    Returns:
+        The table, to print.
+    """
+    rows = table_rows(folder)
+    monitor = next((row["monitor"] for row in rows if row["monitor"]), "best")
+    shared = set.intersection(*(set(row["overrides"]) for row in rows)) if len(rows) > 1 else set()
+    keys = list(dict.fromkeys(text.split("=")[0] for row in rows for text in row["overrides"] if text not in shared))
+    columns = [*keys, monitor, monitor.replace("val/", "test/"), "seconds", "status"]
+    table = Table(*columns, title=" ".join(sorted(shared)) or None)
+    lines = []
+    for row in rows:
+        values = dict(override.split("=", 1) for override in row["overrides"])
+        numbers = ["" if value is None else f"{value:.4f}" for value in (row["best"], row["test"])]
+        status = row["status"] + (f": {row['error']}" if row["error"] else "")
+        lines.append([*(values.get(key, "") for key in keys), *numbers, f"{row['seconds']:.1f}", status])
+        table.add_row(*lines[-1])
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([*columns, "folder"])
+    writer.writerows([*line, row["job"]] for line, row in zip(lines, rows, strict=True))
+    write_whole(folder / "sweep.csv", text.getvalue())
+    markdown = [columns, ["---"] * len(columns), *lines]
+    cells = ("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in markdown)
+    write_whole(folder / "sweep.md", "\n".join(cells) + "\n")
+    return table
 
 
 def table_rows(folder: Path) -> list[dict[str, Any]]:
@@ -50,28 +83,3 @@ def table_rows(folder: Path) -> list[dict[str, Any]]:
     worst = float("inf")
     rows.sort(key=lambda row: worst if row["best"] is None else row["best"] * (1 if ascending else -1))
     return rows
-
-
-def write_table(rows: list[dict[str, Any]], folder: Path) -> None:
-    """Print the table, and write it as ``sweep.csv`` and ``sweep.md``; overrides that all jobs share are left out."""
-    monitor = next((row["monitor"] for row in rows if row["monitor"]), "best")
-    shared = set.intersection(*(set(row["overrides"]) for row in rows)) if len(rows) > 1 else set()
-    keys = list(dict.fromkeys(text.split("=")[0] for row in rows for text in row["overrides"] if text not in shared))
-    columns = [*keys, monitor, monitor.replace("val/", "test/"), "seconds", "status"]
-    lines = []
-    for row in rows:
-        values = dict(override.split("=", 1) for override in row["overrides"])
-        numbers = ["" if value is None else f"{value:.4f}" for value in (row["best"], row["test"])]
-        status = row["status"] + (f": {row['error']}" if row["error"] else "")
-        lines.append([*(values.get(key, "") for key in keys), *numbers, f"{row['seconds']:.1f}", status])
-    with (folder / "sweep.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow([*columns, "folder"])
-        writer.writerows([*line, row["job"]] for line, row in zip(lines, rows, strict=True))
-    markdown = [columns, ["---"] * len(columns), *lines]
-    text = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in markdown)
-    (folder / "sweep.md").write_text(text + "\n", encoding="utf-8")
-    table = Table(*columns, title=" ".join(sorted(shared)) or None)
-    for line in lines:
-        table.add_row(*line)
-    console.say(table, f"sweep folder: {folder}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from dlrun import schema
+from dlrun import interrupt, schema, seeding
 from dlrun.board import Value
 from dlrun.callback.callback import Callback, StepLog
 from dlrun.dataset.data import Data
@@ -125,11 +126,16 @@ class Trainer:
 
         Raises:
             DivergedError: the loss is NaN or infinite.
+            Interrupted: a signal came; what :meth:`state` gives then continues the run.
         """
         self._emit("on_fit_start")
         patience = self.options.patience or math.inf
-        while self.progress.step < self.total_steps and self.progress.since_best < patience:
-            self._epoch()
+        try:
+            while self.progress.step < self.total_steps and self.progress.since_best < patience:
+                self._epoch()
+        except interrupt.Interrupted:
+            self._emit("on_interrupt")
+            raise
         self._emit("on_fit_end")
 
     def test(self) -> dict[str, float]:
@@ -160,8 +166,7 @@ class Trainer:
     def _clip(self) -> None:
         """Clip the gradients, and measure their norm for clipping or the log."""
         clip_norm = self.options.clip_norm
-        last = self.progress.step + 1 in (self.total_steps, self.steps_per_epoch)
-        if clip_norm or last or (self.progress.step + 1) % self.options.log_every == 0:
+        if clip_norm or self._is_regular(self.progress.step + 1):
             self.scaler.unscale_(self.optimizer)
             self._gradient_norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm or math.inf)
 
@@ -180,22 +185,61 @@ class Trainer:
             self._pending.append((means, sum(len(batch.images) for batch in group)))
             progress.step += 1
             progress.batch += len(group)
+            if self._is_regular(progress.step):
+                self.look(regular=True)
             self._emit("on_step_end")
-            if progress.step % self.options.log_every == 0:
-                self.look()
-        self.look()
+            interrupt.check()
         metrics = {f"train/{name}": total / progress.examples for name, total in progress.sums.items()}
+        due = (progress.epoch + 1) % self.options.validate_every == 0 or progress.step >= self.total_steps
+        if due and len(self.data.val):
+            metrics |= _named("val", score(self.task, self.eval_model, self.data.val, self.precision))
+        # Up to here the state is that of the last step: an interrupted validation is done again.
         progress.epoch, progress.batch, progress.examples = progress.epoch + 1, 0, 0
         progress.sums.clear()
-        improved = False
-        if progress.epoch % self.options.validate_every == 0 or progress.step >= self.total_steps:
-            if len(self.data.val):
-                metrics |= _named("val", score(self.task, self.eval_model, self.data.val, self.precision))
-            improved = self._judge(metrics)
+        improved = due and self._judge(metrics)
         self._emit("on_epoch_end", metrics, improved)
 
-    def look(self) -> None:
+    def state(self) -> dict[str, Any]:
+        """All that continues the run from here to the same end: plain values and tensors, the weights under ``model``.
+
+        Call between two steps.
+        """
+        self.look(regular=False)
+        paths = [path for callback in self.callbacks for path in callback.files(self.folder)]
+        return {
+            "model": self.model.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "ema": None if self.average is None else self.average.state_dict(),
+            "progress": asdict(self.progress),
+            "random": seeding.random_state(),
+            "files": {path.name: path.stat().st_size for path in paths},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from a :meth:`state`; what the callbacks have written since then is cut off."""
+        self.model.network.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.average is not None:
+            self.average.load_state_dict(state["ema"])
+        self.progress = Progress(**state["progress"])
+        self.cut_files(state["files"])
+        seeding.set_random_state(state["random"])
+
+    def cut_files(self, lengths: dict[str, int]) -> None:
+        """Cut the files that the callbacks append to back to these lengths in bytes, and remove those not named."""
+        for path in [path for callback in self.callbacks for path in callback.files(self.folder)]:
+            if path.name in lengths:
+                os.truncate(path, lengths[path.name])
+            else:
+                path.unlink()
+
+    def look(self, regular: bool) -> None:
         """Fetch the losses of the steps since the last look from the device, and tell the callbacks.
+
+        Args:
+            regular: at a step that is the same in every run; before a checkpoint, whose times differ, it is not.
 
         Raises:
             DivergedError: one of them is NaN or infinite.
@@ -221,6 +265,7 @@ class Trainer:
         now = time.perf_counter()
         log = StepLog(
             losses=losses,
+            regular=regular,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             gradient_norm=None if self._gradient_norm is None else float(self._gradient_norm),
             images=sum(counts),
@@ -229,6 +274,10 @@ class Trainer:
         self._clock, self._gradient_norm = now, None
         pending.clear()
         self._emit("on_log", log)
+
+    def _is_regular(self, step: int) -> bool:
+        """Whether the losses are looked at after this step in every run."""
+        return step % self.options.log_every == 0 or step % self.steps_per_epoch == 0 or step == self.total_steps
 
     def _factor(self, step: int) -> float:
         return self.schedule.factor(step, self.total_steps, self.steps_per_epoch)

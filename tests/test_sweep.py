@@ -47,3 +47,17 @@ def test_a_sweep_with_a_wrong_choice_starts_no_job(dlrun: Dlrun) -> None:
     assert ended.status == 2
     assert ended.errors == [line for line in ended.errors if line.startswith("dlrun: model=lenett: no such choice")]
     assert not list(Path("grid").glob("*/config.yaml"))
+
+
+def test_the_same_sweep_again_skips_what_is_done_and_takes_new_points(dlrun: Dlrun) -> None:
+    sweep = (*QUICK, "hydra.sweep.dir=grid")
+    assert dlrun("train", "-m", "optimizer.lr=0.1,0.01", *sweep).status == 0
+    before = {
+        file: (file.stat().st_mtime_ns, file.read_bytes()) for file in Path("grid").rglob("*/*") if file.is_file()
+    }
+    ended = dlrun("train", "-m", "optimizer.lr=0.1,0.01,0.001", *sweep)
+    assert ended.status == 0, ended.err
+    assert ended.out.count("finished already") == 2
+    assert before == {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in before}
+    with Path("grid/sweep.csv").open() as stream:
+        assert {row["optimizer.lr"] for row in csv.DictReader(stream)} == {"0.1", "0.01", "0.001"}

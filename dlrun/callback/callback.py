@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,10 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepLog:
-    """What happened since the last look at the steps (every ``trainer.log_every`` steps, and at an epoch's end)."""
+    """What happened since the last look at the steps.
+
+    A look comes every ``trainer.log_every`` steps, at an epoch's end, and before a checkpoint is written.
+    """
 
     losses: dict[int, float]
     """The training loss of every step since then, by step."""
+    regular: bool
+    """Not for a checkpoint, whose times differ from run to run."""
     learning_rate: float
     gradient_norm: float | None
     """Before clipping, in the last step; None where it was not measured."""
@@ -42,6 +49,8 @@ class Callback:
         on_fit_end
         on_test_end
         close
+
+    At an interruption, ``on_interrupt`` and then ``close`` end it.
     """
 
     def on_fit_start(self, trainer: Trainer) -> None:
@@ -64,6 +73,16 @@ class Callback:
             metrics: such as ``train/loss`` and ``val/accuracy``.
             improved: the validation is the best so far.
         """
+
+    def on_interrupt(self, trainer: Trainer) -> None:
+        """The run is about to stop between two steps, or in a validation; its state is whole."""
+
+    def files(self, folder: Path) -> Sequence[Path]:
+        """The files in the run's folder that this callback appends to, flushed.
+
+        A checkpoint notes their lengths; a run that continues from it cuts them back, so nothing stands there twice.
+        """
+        return ()
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """After the last epoch."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlrun.callback.callback import Callback, StepLog
+from dlrun.callback.callback import Callback
+
+FILE = "metrics.csv"
 
 if TYPE_CHECKING:
     from dlrun.trainer import Trainer
@@ -14,16 +17,9 @@ if TYPE_CHECKING:
 class MetricsCsv(Callback):
     """Appends each epoch's metrics; an epoch without validation leaves its columns empty."""
 
-    def __init__(self) -> None:
-        self._rate = 0.0
-
-    def on_log(self, trainer: Trainer, log: StepLog) -> None:
-        """Keep the learning rate."""
-        self._rate = log.learning_rate
-
     def on_epoch_end(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
         """Write a row."""
-        path = trainer.folder / "metrics.csv"
+        path = trainer.folder / FILE
         splits = ("train", "val") if len(trainer.data.val) else ("train",)
         names = [f"{split}/{name}" for split in splits for name in trainer.task.metric_names]
         with path.open("a", newline="", encoding="utf-8") as stream:
@@ -31,5 +27,10 @@ class MetricsCsv(Callback):
             if stream.tell() == 0:
                 writer.writeheader()
             progress = trainer.progress
-            row = {"epoch": progress.epoch, "step": progress.step, "learning_rate": self._rate}
+            rate = trainer.optimizer.param_groups[0]["lr"]
+            row = {"epoch": progress.epoch, "step": progress.step, "learning_rate": rate}
             writer.writerow({**row, **metrics})
+
+    def files(self, folder: Path) -> list[Path]:
+        """The one file."""
+        return list(folder.glob(FILE))

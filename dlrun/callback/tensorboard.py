@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlrun.board import Board
@@ -33,8 +34,10 @@ class TensorBoard(Callback):
         return self._board
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Write what is known before the first step."""
+        """Write what is known before the first step; a run that continues has it already."""
         self._board = Board(trainer.folder, self.images)
+        if trainer.progress.step:
+            return
         test = trainer.monitor.replace("val/", "test/")
         self.board.hparams(trainer.hparams, [_best(trainer), test], trainer.swept)
         self.board.layout(trainer.task.metric_names)
@@ -55,6 +58,8 @@ class TensorBoard(Callback):
         """The loss of every step; what else there is, once for all of them."""
         for step, loss in log.losses.items():
             self.board.scalars({"step/loss": loss}, step)
+        if not log.regular:
+            return
         values = {"step/learning_rate": log.learning_rate, "step/images_per_second": log.images_per_second}
         if log.gradient_norm is not None:
             values["step/gradient_norm"] = log.gradient_norm
@@ -72,6 +77,12 @@ class TensorBoard(Callback):
         self.board.scalars(metrics, step)
         trainer.task.log_scores(self.board, scores, trainer.data.test, trainer.data.classes, step)
         self.board.success()
+
+    def files(self, folder: Path) -> list[Path]:
+        """The files of events."""
+        if self._board is not None:
+            self._board.flush()
+        return list(folder.glob("events.out.tfevents.*"))
 
     def close(self) -> None:
         """Write out what is left."""

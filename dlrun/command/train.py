@@ -8,7 +8,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import build, checkpoint, console, device, seeding
+from dlrun import build, checkpoint, console, device, environment, interrupt, seeding
 from dlrun.board import Value
 from dlrun.run import Run
 from dlrun.trainer import Trainer
@@ -22,8 +22,8 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     seeding.seed_everything(config.seed, options.deterministic)
     data = build.data(config, place, options.limit_batches)
     task = build.task(config)
-    model = build.model(config, task, place)
-    run.save_config(config)  # again, now that the data's sizes are known
+    resumes = checkpoint.newest(run.path)
+    model = build.model(config, task, place, load_weights=resumes is None)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     console.say(
         f"{config.name} on {place}: {parameters:,} parameters; {data.train.num_images:,} images to train,"
@@ -45,7 +45,10 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         swept=overridden,
     )
     try:
-        trainer.fit()
+        continue_from(trainer, resumes)
+        run.save_config(config)  # again, now that the data's sizes are known
+        with interrupt.at_check():
+            trainer.fit()
         best = run.path / "checkpoints" / "best.pt"
         if best.exists():
             checkpoint.load_weights(trainer.eval_model.network, best)
@@ -62,7 +65,18 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         "steps": progress.step,
         "parameters": parameters,
         "classes": data.classes,
+        "environment": environment.describe(place),
     }
+
+
+def continue_from(trainer: Trainer, state: dict[str, Any] | None) -> None:
+    """Bring the trainer to a checkpoint's state, or clear away what a run left that never reached one."""
+    if state is None:
+        trainer.cut_files({})
+        return
+    trainer.restore(state)
+    progress = trainer.progress
+    console.say(f"continuing after step {progress.step:,} of {trainer.total_steps:,}, in epoch {progress.epoch + 1}")
 
 
 def hparams(config: DictConfig, choices: Mapping[str, str], overridden: list[str]) -> dict[str, Value]:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from dlrun import interrupt
 from dlrun.dataset.augment import Augment
 from dlrun.dataset.source import Source, TensorSource, fit
 
@@ -105,6 +106,9 @@ class Loader:
                 batch_sampler=[indices.tolist() for indices in batches],
                 num_workers=self.workers,
                 pin_memory=self.device.type == "cuda",
+                # Its default would draw from torch's global randomness, and a resumed epoch draws once more.
+                generator=torch.Generator(),
+                worker_init_fn=interrupt.ignore_in_worker,
             )
 
 

@@ -49,6 +49,7 @@ def test_the_folder_holds_what_the_design_says(run: Path) -> None:
         "metrics.csv",
         "log.txt",
         "checkpoints/last.pt",
+        "checkpoints/previous.pt",
         "checkpoints/best.pt",
     }
     found = result(run)

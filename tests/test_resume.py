@@ -1,0 +1,150 @@
+"""Runs that continue: to the same bits, from a whole checkpoint, and never with another config."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from dlrun import checkpoint
+from dlrun.errors import UserError
+from tests.conftest import QUICK, Dlrun, result
+
+KILLS = os.environ.get("DLRUN_KILLS", "2")
+RUN = (*QUICK, "hydra.run.dir=mine")
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("arguments", [("memory", "SIGKILL"), ("stream", "SIGKILL"), ("memory", "SIGTERM")])
+def test_a_killed_run_ends_as_one_that_was_not(arguments: tuple[str, str]) -> None:
+    path, signal = arguments
+    command = [sys.executable, "-m", "tests.torture", path, KILLS, signal]
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(f"{path}: {KILLS} times {signal}; identical")
+
+
+def test_a_finished_run_says_so_and_is_left_alone(dlrun: Dlrun) -> None:
+    assert dlrun("train", *RUN).status == 0
+    before = contents(Path("mine"))
+    for again in (("train", *RUN), ("train", "run=mine")):
+        ended = dlrun(*again)
+        assert ended.status == 0, ended.err
+        assert "finished already: mine" in ended.out
+    assert contents(Path("mine")) == before
+
+
+def test_more_epochs_extend_a_finished_run(dlrun: Dlrun) -> None:
+    constant = ("scheduler=constant", *QUICK)
+    assert dlrun("train", *constant, "hydra.run.dir=mine").status == 0
+    assert dlrun("train", "run=mine", "trainer.epochs=4").status == 0
+    assert dlrun("train", *constant, "hydra.run.dir=whole", "trainer.epochs=4").status == 0
+    extended, whole = (checkpoint.load(Path(name) / "checkpoints" / "last.pt")["model"] for name in ("mine", "whole"))
+    assert all(torch.equal(extended[name], whole[name]) for name in whole)
+    assert Path("mine/metrics.csv").read_text() == Path("whole/metrics.csv").read_text()
+    assert result(Path("mine"))["epochs"] == 4
+
+
+def test_another_config_is_refused_with_its_keys(dlrun: Dlrun) -> None:
+    assert dlrun("train", *RUN).status == 0
+    before = contents(Path("mine"))
+    ended = dlrun("train", *RUN, "optimizer.lr=0.3", "dataset.batch_size=7")
+    assert ended.status == 2
+    assert ended.errors == [
+        "dlrun: hydra.run.dir=mine: the run in this folder has another config:"
+        " dataset.batch_size (was 32, is 7), optimizer.lr (was 0.05, is 0.3)"
+    ]
+    assert contents(Path("mine")) == before
+
+
+def test_another_verb_does_not_write_into_a_run(dlrun: Dlrun) -> None:
+    assert dlrun("train", *RUN).status == 0
+    before = contents(Path("mine"))
+    ended = dlrun("evaluate", "run=mine", "hydra.run.dir=mine")
+    assert ended.status == 2
+    assert "there is a run in this folder already" in ended.err
+    assert contents(Path("mine")) == before
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(dlrun: Dlrun, damage: str) -> None:
+    assert dlrun("train", *RUN).status == 0
+    whole = Path("mine/metrics.csv").read_text()
+    last = Path("mine/checkpoints/last.pt")
+    data = bytearray(last.read_bytes())
+    if damage == "flip":
+        data[data.index(b"PK", 100) // 2] ^= 1
+    last.write_bytes(bytes(data[: {"cut": len(data) // 2, "flip": len(data), "empty": 0}[damage]]))
+    ended = dlrun("train", "run=mine", "trainer.epochs=3")
+    assert ended.status == 0, ended.err
+    assert "warning: checkpoint=mine/checkpoints/last.pt" in ended.out
+    assert "continuing after step 41 of" in ended.out
+    assert Path("mine/metrics.csv").read_text().splitlines()[:2] == whole.splitlines()[:2]
+
+
+def test_no_damage_of_a_checkpoint_passes_unnoticed(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(40, 40)
+    state = {"model": {"weight": weight}, "progress": {"epoch": 3}}
+    path = tmp_path / "last.pt"
+    checkpoint.save(state, path)
+    whole = path.read_bytes()
+    rng = random.Random(0)
+    refused = 0
+    for trial in range(200):
+        if trial % 2:
+            data = whole[: rng.randrange(len(whole))]
+        else:
+            flipped = bytearray(whole)
+            flipped[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+            data = bytes(flipped)
+        path.write_bytes(data)
+        try:
+            found = checkpoint.load(path)
+        except UserError:
+            refused += 1
+        else:  # the flipped bit was in the padding between the records
+            assert torch.equal(found["model"]["weight"], weight)
+            assert found["progress"] == state["progress"]
+    assert refused > 150
+
+
+def test_a_replay_is_identical_and_says_what_differs_if_not(dlrun: Dlrun) -> None:
+    assert dlrun("train", *RUN).status == 0
+    ended = dlrun("replay", "run=mine")
+    assert ended.status == 0, ended.err
+    assert "identical to mine" in ended.out
+    lines = Path("mine/metrics.csv").read_text().splitlines()
+    Path("mine/metrics.csv").write_text("\n".join([*lines[:2], lines[2].replace("0.", "0.1", 1)]) + "\n")
+    ended = dlrun("replay", "run=mine")
+    assert ended.status == 1
+    assert "metrics from epoch 2 on" in ended.err
+    assert "environment: the same" in ended.err
+
+
+def test_checkpoints_within_an_epoch_come_by_steps(dlrun: Dlrun) -> None:
+    assert dlrun("train", *RUN, "trainer.steps=45", "callback.checkpoint.every_steps=10").status == 0
+    previous = checkpoint.load(Path("mine/checkpoints/previous.pt"))
+    assert previous["progress"]["step"] in (40, 41)
+    ended = dlrun("train", *QUICK, "callback.checkpoint.every_minutes=0", "hydra.run.dir=other")
+    assert ended.status == 2
+    assert "every_minutes=0" in ended.err
+
+
+def test_runs_that_start_in_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    code = "import sys; from dlrun.compose import fresh; print(fresh('runs/train/x/now'))"
+    children = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        for _ in range(40)
+    ]
+    folders = {child.communicate()[0].strip() for child in children}
+    assert len(folders) == 40
+    assert all((tmp_path / folder).is_dir() for folder in folders)
