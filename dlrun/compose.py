@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 import shutil
@@ -25,6 +26,7 @@ RUN_SECTIONS = ("model", "dataset", "task", "loss", "trainer")
 WHOLE = ("train", "replay")
 WHOLE_SECTIONS = (*RUN_SECTIONS, "optimizer", "scheduler", "callback")
 WHOLE_KEYS = ("seed", "weights")
+LONGEST_NAME = 200  # of a job's folder, in characters; file systems take 255
 
 
 _made: list[Path] = []
@@ -53,8 +55,10 @@ def withdraw() -> None:
 
 def job_name(overrides: list[str]) -> str:
     """The folder of a sweep's job: its overrides, in characters that need no quoting in a shell."""
-    name = "_".join(sorted(overrides))
-    return re.sub(r"[^\w.,+-]+", "-", name)[:200]
+    name = re.sub(r"[^\w.,+-]+", "-", "_".join(sorted(overrides)))
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 OmegaConf.register_new_resolver("fresh", fresh, use_cache=True, replace=True)

@@ -155,7 +155,8 @@ def run_job(main: Main, config: DictConfig) -> None:
     hydra = HydraConfig.get()
     run = Run(Path(hydra.runtime.output_dir), list(hydra.overrides.task))
     sweeping = hydra.mode == RunMode.MULTIRUN
-    if run.exists:
+    continues = run.exists
+    if continues:
         if config.verb not in RESUMABLE:
             raise UserError(f"hydra.run.dir={run.path}: there is a run in this folder already; expected a new one")
         schema.check(config)
@@ -167,12 +168,12 @@ def run_job(main: Main, config: DictConfig) -> None:
     with console.log_to(run.path / "log.txt"), interrupt.at_once():
         try:
             schema.check(config)
-            if not run.exists:
+            if not continues:
                 run.save_config(config)
             result = main(config, run)
         except BaseException as error:
-            if isinstance(error, UserError) and not sweeping and run.withdraw():
-                raise
+            if isinstance(error, UserError) and not sweeping and (continues or run.withdraw()):
+                raise  # what is in the folder already stays as it is
             stopped = isinstance(error, (interrupt.Interrupted, KeyboardInterrupt))
             if not stopped and not isinstance(error, (UserError, RunError)):
                 console.note(traceback.format_exc())

@@ -65,6 +65,15 @@ def test_another_config_is_refused_with_its_keys(dlrun: Dlrun) -> None:
     assert contents(Path("mine")) == before
 
 
+def test_a_wrong_input_to_a_finished_run_leaves_its_result(dlrun: Dlrun) -> None:
+    assert dlrun("train", *RUN).status == 0
+    before = Path("mine/result.json").read_bytes()
+    ended = dlrun("train", "run=mine", "trainer.epochs=3", "trainer.device=cuda:99")
+    assert ended.status == 2
+    assert "trainer.device=cuda:99" in ended.err
+    assert Path("mine/result.json").read_bytes() == before
+
+
 def test_another_verb_does_not_write_into_a_run(dlrun: Dlrun) -> None:
     assert dlrun("train", *RUN).status == 0
     before = contents(Path("mine"))

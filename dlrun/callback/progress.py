@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Progress(Callback):
-    """On a terminal a bar with loss, images per second and time left; everywhere a line for every epoch."""
+    """On a terminal a bar with loss, metric, images per second and time left; everywhere a line for every epoch."""
 
     def __init__(self) -> None:
         self._bar = bars.Progress(
@@ -24,6 +24,7 @@ class Progress(Callback):
             bars.BarColumn(),
             bars.MofNCompleteColumn(),
             bars.TextColumn("{task.fields[loss]}"),
+            bars.TextColumn("{task.fields[metric]}"),
             bars.TextColumn("{task.fields[speed]}"),
             bars.TimeRemainingColumn(elapsed_when_finished=True),
             console=console.terminal,
@@ -31,7 +32,7 @@ class Progress(Callback):
             disable=not console.terminal.is_terminal,
             transient=True,
         )
-        self._task = self._bar.add_task("", total=None, loss="", speed="")
+        self._task = self._bar.add_task("", total=None, loss="", metric="", speed="")
         self._started = time.perf_counter()
         self._images, self._seconds = 0, 0.0
 
@@ -58,7 +59,9 @@ class Progress(Callback):
         self._seconds += log.seconds
 
     def on_epoch_end(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
-        """Print the epoch's line."""
+        """Print the epoch's line, and keep the metric that chooses the checkpoint beside the bar."""
+        if trainer.monitor in metrics:
+            self._bar.update(self._task, metric=f"{trainer.monitor} {metrics[trainer.monitor]:.4f}")
         figures = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         mark = "  *" if improved else ""
         speed = f"{self._images / max(self._seconds, 1e-9):,.0f} images/s"
