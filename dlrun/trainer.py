@@ -151,13 +151,16 @@ class Trainer:
         means: dict[str, Tensor] = {}
         self.optimizer.zero_grad(set_to_none=True)
         for batch in batches:
-            share = len(batch.images) / examples
             with self.precision.autocast():
                 loss, outputs = self.task.forward(self.forward, batch)
-            torch.autograd.backward(self.scaler.scale(loss * share))
             with torch.no_grad():
-                for name, value in {"loss": loss, **self.task.batch_metrics(outputs, batch)}.items():
-                    means[name] = means[name] + value.detach() * share if name in means else value.detach() * share
+                found = {"loss": loss.detach(), **self.task.batch_metrics(outputs, batch)}
+            if len(batches) > 1:  # in the hot loop, no multiplications by 1
+                share = len(batch.images) / examples
+                loss = loss * share
+                found = {name: value * share + means.get(name, 0.0) for name, value in found.items()}
+            means = found
+            torch.autograd.backward(self.scaler.scale(loss))
         self._clip()
         self.scaler.step(self.optimizer)
         self.scaler.update()

@@ -33,6 +33,6 @@ class Normalized(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """The network's output for images in [0,1]."""
         if self.normalizes:
-            images = (images - self.mean) / self.std
+            images = (images - self.mean).div_(self.std)
         output: Tensor = self.network(images)
         return output
