@@ -43,7 +43,38 @@ def data(config: DictConfig, device: torch.device, limit_batches: int | None = N
     return prepare(splits, config.dataset, config.seed, device, limit_batches)
 
 
-def model(config: DictConfig, task: Task, device: torch.device, load_weights: bool = True) -> Normalized:
+def network(config: DictConfig, task: Task) -> nn.Module:
+    """The network alone; the sizes in ``config.dataset`` are known.
+
+    Raises:
+        UserError: it cannot take the dataset's images, or gives outputs that do not suit the task or its loss.
+    """
+    made = make(config.model, "model")
+    if not isinstance(made, nn.Module):
+        raise UserError(f"model._target_={config.model._target_}: is no torch.nn.Module")
+    dataset = config.dataset
+    image = torch.zeros(1, dataset.channels, dataset.image_size, dataset.image_size)
+    size = "x".join(map(str, image.shape[1:]))
+    try:
+        with torch.inference_mode():
+            output = made.eval()(image)
+    except (RuntimeError, ValueError, IndexError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(f"model={_name(made)}: cannot take images of {size} ({reason})") from None
+    try:
+        task.check_output(output)
+    except ValueError as error:
+        raise UserError(f"model={_name(made)}: {error}") from None
+    return made
+
+
+def model(
+    config: DictConfig,
+    task: Task,
+    device: torch.device,
+    load_weights: bool = True,
+    network_made: nn.Module | None = None,
+) -> Normalized:
     """The network behind its normalisation, on the device, with weights from a file where the config names one.
 
     Args:
@@ -51,31 +82,17 @@ def model(config: DictConfig, task: Task, device: torch.device, load_weights: bo
         task: refuses a model that does not suit it.
         device: where the model shall be.
         load_weights: False where a checkpoint follows.
+        network_made: the network, if it is made already.
 
     Raises:
-        UserError: the network cannot take the dataset's images, or gives outputs that do not suit the task.
+        UserError: see :func:`network`; or the weights do not fit.
     """
-    network = make(config.model, "model")
-    if not isinstance(network, nn.Module):
-        raise UserError(f"model._target_={config.model._target_}: is no torch.nn.Module")
+    inner = network_made or network(config, task)
     dataset = config.dataset
     normalize = dataset.normalize
-    normalized = Normalized(network, dataset.mean if normalize else None, dataset.std if normalize else None)
-    image = torch.zeros(1, dataset.channels, dataset.image_size, dataset.image_size)
-    size = "x".join(map(str, image.shape[1:]))
-    try:
-        with torch.inference_mode():
-            output = normalized.eval()(image)
-    except (RuntimeError, ValueError, IndexError) as error:
-        reason = str(error).split("\n")[0]
-        raise UserError(f"model={_name(network)}: cannot take images of {size} ({reason})") from None
-    try:
-        task.check_output(output)
-    except ValueError as error:
-        raise UserError(f"model={_name(network)}: {error}") from None
     if config.weights is not None and load_weights:
-        checkpoint.load_weights(network, Path(config.weights))
-    return normalized.to(device)
+        checkpoint.load_weights(inner, Path(config.weights))
+    return Normalized(inner, dataset.mean if normalize else None, dataset.std if normalize else None).to(device)
 
 
 def task(config: DictConfig) -> Task:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 from typing import NoReturn
 
@@ -63,7 +64,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     import hydra
     from omegaconf import DictConfig
 
-    from dlrun import compose
+    from dlrun import compose, interrupt
 
     failures: list[Exception] = []
 
@@ -82,8 +83,10 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     # Hydra would print its own errors, and exit with 1: with this it raises them.
     with_traceback = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    parallel = "hydra/launcher=joblib" in arguments
     try:
-        hydra.main(config_path=str(paths.configs()), config_name=verb, version_base="1.3")(job)()
+        with interrupt.forwarding() if parallel else nullcontext():
+            hydra.main(config_path=str(paths.configs()), config_name=verb, version_base="1.3")(job)()
     except Exception as error:
         if with_traceback:
             raise

@@ -7,17 +7,23 @@ import itertools
 import re
 import shutil
 import sys
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from hydra.errors import (
+    ConfigCompositionException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import help, paths, schema
+from dlrun import help, paths, schema, trust
 from dlrun.errors import UserError, suggest
 
 # The sections that a later verb takes from the run that it reads.
@@ -49,13 +55,19 @@ def withdraw() -> None:
     """Remove the folders that :func:`fresh` made and that hold no run yet: the sweep was refused."""
     while _made:
         folder = _made.pop()
-        if folder.is_dir() and {file.name for file in folder.iterdir()} <= {"multirun.yaml"}:
+        if folder.is_dir() and {file.name for file in folder.iterdir()} <= {"multirun.yaml", "sweep.yaml"}:
             shutil.rmtree(folder)
 
 
-def job_name(overrides: list[str]) -> str:
-    """The folder of a sweep's job: its overrides, in characters that need no quoting in a shell."""
-    name = re.sub(r"[^\w.,+-]+", "-", "_".join(sorted(overrides)))
+def job_name(overrides: list[str], constant: Collection[str] = ()) -> str:
+    """The folder of a sweep's job: what it does not share with the others, in characters that need no quoting.
+
+    Args:
+        overrides: all of the job's.
+        constant: the keys of those that are the same in all jobs.
+    """
+    own = sorted(text for text in overrides if text.split("=")[0].lstrip("+~") not in constant)
+    name = re.sub(r"[^\w.,+-]+", "-", "_".join(own)) or "all"
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
@@ -73,10 +85,18 @@ class Guard(Callback):
         HydraConfig.instance().set_config(config)  # so that ${hydra:...} resolves
         try:
             schema.check(job_config(config))
+            if config.sweep.dry_run:
+                raise UserError("sweep.dry_run=true: no sweep; expected the flag -m")
         except UserError as error:
-            for line in str(error).splitlines():
-                print(f"dlrun: {line}", file=sys.stderr)
-            sys.exit(2)
+            refuse(error)
+
+
+def refuse(error: UserError) -> NoReturn:
+    """End with an error found in one of Hydra's callbacks, whose exceptions it swallows."""
+    for line in str(error).splitlines():
+        print(f"dlrun: {line}", file=sys.stderr)
+    withdraw()
+    sys.exit(2)
 
 
 def job_config(config: DictConfig) -> DictConfig:
@@ -99,6 +119,12 @@ def overrides_of_run(verb: str, arguments: list[str]) -> list[str]:
     run = paths.find_run(given["run"].strip("'\""))
     saved = OmegaConf.load(run / "config.yaml")
     assert isinstance(saved, DictConfig)
+    # A user who points to configs of their own means the code that these name.
+    own = help.value_after(arguments, help.CONFIG_DIR)
+    texts = [file.read_text() for file in Path(own).rglob("*.yaml")] if own else []
+    named = [name.split(".")[0] for text in texts for name in re.findall(r"_target_:\s*([\w.]+)", text)]
+    named = sorted({*named, *re.findall(r"[\w.]+", given.get("trust", ""))})
+    trust.check_names(OmegaConf.to_container(saved), run, named)
     if not Path(saved.dataset.root).is_dir():  # the run comes from another machine or folder
         saved.dataset.root = "${oc.env:DLRUN_DATA,data}"
     values = {"name": saved.name}
@@ -109,6 +135,7 @@ def overrides_of_run(verb: str, arguments: list[str]) -> list[str]:
     if verb == "train":
         values["hydra.run.dir"] = str(run)
     overrides = [f"{key}={quoted(value)}" for key, value in values.items() if key not in given]
+    overrides.append(f"trust=[{','.join(named)}]")
     for group in WHOLE_SECTIONS if verb in WHOLE else RUN_SECTIONS:
         if group not in given:
             ConfigStore.instance().store(group=group, name="of_run", node=saved[group])
@@ -131,6 +158,8 @@ def faults(error: Exception, verb: str, arguments: list[str]) -> list[str]:
         return [f"{group}={choice}: no such choice; {suggest(choice, choices)}"]
     if isinstance(error, OverrideParseException):
         return [f"{error.override}: not understood; expected KEY=VALUE, with quotes around special characters"]
+    if isinstance(error, InstantiationException):  # of a sweeper or launcher
+        return [" ".join(str(error.__cause__ or error).split())]
     if isinstance(error, ConfigCompositionException):
         unknown = unknown_keys(verb, arguments)
         if unknown:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import torch
 
+from dlrun import interrupt
 from dlrun.errors import UserError
 
 
 def choose(name: str) -> torch.device:
     """The device called auto, cpu, cuda, cuda:N or mps; auto takes a GPU where there is one.
 
+    Of several GPUs, the workers of a parallel sweep take one each.
+
     Raises:
         UserError: this machine has no such device.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        worker = interrupt.worker_number()
+        if torch.cuda.is_available():
+            name = "cuda" if worker is None else f"cuda:{(worker - 1) % torch.cuda.device_count()}"
+        else:
+            name = "mps" if torch.backends.mps.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(

@@ -1,7 +1,13 @@
-"""Stopping a run from outside: the first signal lets it finish the step in hand, the second one does not."""
+"""Stopping a run from outside: the first signal lets it finish the step in hand, the second one does not.
+
+In a parallel sweep the jobs run in worker processes. A worker hears of signals from its parent alone: it stops its job
+as above, and takes no other. A worker whose parent was killed does the same.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,7 +17,9 @@ from types import FrameType
 from dlrun import console
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_requested: int | None = None
+_requested: int | None = None  # noted by at_check or forwarding
+_parent: int | None = None  # in a worker, the process that it works for
+_leaving = False  # in a worker, whether it takes no more jobs
 
 
 class Interrupted(BaseException):
@@ -58,13 +66,70 @@ def at_check() -> Iterator[None]:
 
 
 def check() -> None:
-    """Stop here if a signal has come.
+    """Stop here if a signal has come, or the process that a worker works for has ended.
 
     Raises:
-        Interrupted: it has.
+        Interrupted: so it is.
     """
     if _requested is not None:
         raise Interrupted(_requested)
+    if _parent is not None and os.getppid() != _parent:
+        raise Interrupted(signal.SIGTERM)
+
+
+def requested() -> int | None:
+    """The signal that asked to stop, if one has."""
+    return _requested
+
+
+def worker_number() -> int | None:
+    """Which of a parallel sweep's workers this process is, from 1; None if it is none."""
+    name, _, number = multiprocessing.current_process().name.partition("-")
+    return int(number.split(":")[0]) if name == "LokyProcess" else None
+
+
+def takes_jobs() -> bool:
+    """Call before every job of a sweep: False in a worker that was asked to stop."""
+    global _parent
+    if _parent is None and worker_number() is not None:
+        _parent = os.getppid()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes
+        signal.signal(signal.SIGTERM, lambda *_: leave())
+    return not _leaving
+
+
+def leave() -> bool:
+    """Let this process take no more jobs if it is a worker, which it answers."""
+    global _leaving
+    _leaving = worker_number() is not None
+    return _leaving
+
+
+@contextmanager
+def forwarding() -> Iterator[None]:
+    """Signals are passed on to all worker processes; to leave this ends with the signal that came.
+
+    Raises:
+        Interrupted: one came.
+    """
+    import psutil  # with the extra that brings parallel sweeps
+
+    global _requested
+
+    def forward(signum: int, frame: FrameType | None) -> None:
+        global _requested
+        _requested = signum
+        console.say("stopping after this step; once more to stop at once")
+        for child in psutil.Process().children():
+            child.send_signal(signal.SIGTERM)
+
+    try:
+        with _handling(forward):
+            yield
+    finally:
+        signum, _requested = _requested, None
+        if signum is not None:
+            raise Interrupted(signum)
 
 
 def ignore_in_worker(_: int) -> None:

@@ -6,39 +6,26 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import console, interrupt, schema, sweep
+from dlrun import console, interrupt, schema, sweep, trust
+from dlrun.difference import differences
 from dlrun.errors import RunError, UserError
 from dlrun.files import write_whole
 
 Main = Callable[[DictConfig, "Run"], dict[str, Any]]
 
+LOCK = ".lock"
 RESUMABLE = ("train",)
 """The verbs that continue a run which they find in their folder."""
-MAY_CHANGE = (
-    "run",
-    "name",
-    "weights",
-    "trainer.epochs",
-    "trainer.steps",
-    "trainer.device",
-    "trainer.log_every",
-    "callback",
-    "dataset.root",
-    "dataset.source.root",
-    "dataset.workers",
-    "dataset.memory_budget",
-)
-"""The keys (and all below them) that do not change what a run that continues does with its data."""
-COUNTED = ("num_classes", "mean", "std")
-"""The keys that may be null in a command and are filled in from the data."""
 
 
 class Run:
@@ -57,6 +44,24 @@ class Run:
     def exists(self) -> bool:
         """Whether there is a run in this folder already."""
         return (self.path / "config.yaml").exists()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out of this folder; a process that is killed keeps nobody out.
+
+        Raises:
+            UserError: one is at work in it.
+        """
+        lock = FileLock(self.path / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UserError(f"hydra.run.dir={self.path}: another process is at work in this folder") from None
+        try:
+            yield
+        finally:
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
 
     @property
     def saved_config(self) -> DictConfig:
@@ -87,14 +92,7 @@ class Run:
         Raises:
             UserError: names every key that differs, but for those that may change.
         """
-        was, now = flat(self.saved_config), flat(OmegaConf.to_container(config, resolve=True))
-        different = [
-            f"{key} (was {was.get(key)}, is {now.get(key)})"
-            for key in sorted(was.keys() | now.keys())
-            if was.get(key) != now.get(key)
-            and not any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE)
-            and not (now.get(key) is None and key.split(".")[-1] in COUNTED)
-        ]
+        different = differences(self.saved_config, OmegaConf.to_container(config, resolve=True))
         if different:
             raise UserError(
                 f"hydra.run.dir={self.path}: the run in this folder has another config: {', '.join(different)}"
@@ -123,23 +121,12 @@ class Run:
 
     def withdraw(self) -> bool:
         """Take back what a run writes before its command has done anything; True if that was all there was."""
-        if {file.name for file in self.path.iterdir()} - {"config.yaml", "log.txt"}:
+        if {file.name for file in self.path.iterdir()} - {"config.yaml", "log.txt", LOCK}:
             return False
         for file in self.path.iterdir():
             file.unlink()
         self.path.rmdir()
         return True
-
-
-def flat(config: Any, key: str = "") -> dict[str, Any]:
-    """The leaves of a config by dotted key; a list is a leaf."""
-    if not isinstance(config, (dict, DictConfig)):
-        value = OmegaConf.to_container(config) if OmegaConf.is_config(config) else config
-        return {key: value}
-    leaves: dict[str, Any] = {}
-    for name, value in config.items():
-        leaves |= flat(value, f"{key}.{name!s}" if key else str(name))
-    return leaves
 
 
 def run_job(main: Main, config: DictConfig) -> None:
@@ -153,8 +140,10 @@ def run_job(main: Main, config: DictConfig) -> None:
         config: the composed config.
     """
     hydra = HydraConfig.get()
-    run = Run(Path(hydra.runtime.output_dir), list(hydra.overrides.task))
     sweeping = hydra.mode == RunMode.MULTIRUN
+    if sweeping and not interrupt.takes_jobs():
+        return
+    run = Run(Path(hydra.runtime.output_dir), list(hydra.overrides.task))
     continues = run.exists
     if continues:
         if config.verb not in RESUMABLE:
@@ -165,9 +154,11 @@ def run_job(main: Main, config: DictConfig) -> None:
             console.say(f"finished already: {run.path}")
             return
     started = time.perf_counter()
-    with console.log_to(run.path / "log.txt"), interrupt.at_once():
+    with run.locked(), console.log_to(run.path / "log.txt"), interrupt.at_once():
         try:
             schema.check(config)
+            reopened = [group for group, choice in hydra.runtime.choices.items() if choice == "of_run"]
+            trust.check_objects(config, config.get("run"), config.trust, reopened)
             if not continues:
                 run.save_config(config)
             result = main(config, run)
@@ -180,9 +171,9 @@ def run_job(main: Main, config: DictConfig) -> None:
             message = str(error) or type(error).__name__
             seconds = time.perf_counter() - started
             run.save_result("interrupted" if stopped else "failed", seconds, {"error": message})
-            if stopped or not sweeping:
+            if (stopped and not interrupt.leave()) or not sweeping:
                 raise
-            console.say(f"failed: {message}")
+            console.say(f"{run.path.name}: {message}" if stopped else f"failed: {message}")
         else:
             run.save_result("completed", time.perf_counter() - started, result)
             console.say(f"run folder: {run.path}")

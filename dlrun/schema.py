@@ -7,6 +7,7 @@ Defaults live in ``configs/`` alone. The arguments of a ``_target_`` are checked
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
@@ -103,12 +104,20 @@ class Dataset(Section):
     augment: Augment
 
 
+class Sweep(Section):
+    """Options of a sweep; ``configs/_base.yaml`` explains them."""
+
+    dry_run: bool
+
+
 class Verb(Section):
     """Keys of every verb."""
 
     verb: str
     seed: Natural
     name: str
+    trust: list[str]
+    sweep: Sweep
     dataset: Dataset
     model: Component
     task: Component
@@ -162,6 +171,27 @@ def check(config: DictConfig) -> None:
         VERBS[plain["verb"]].model_validate_json(json.dumps(plain))
     except ValidationError as error:
         raise UserError("\n".join(_fault(fault, plain) for fault in error.errors())) from None
+    if faults := combinations(plain):
+        raise UserError("\n".join(faults))
+
+
+def combinations(config: Any) -> list[str]:
+    """A line for each pair of values that are right by themselves and cannot work together."""
+    trainer, schedule = config["trainer"], config.get("scheduler") or {}
+    epochs = math.inf if trainer["steps"] else trainer["epochs"]
+    steps = trainer["steps"] or math.inf
+    pairs = [
+        ("trainer.accumulate", trainer["accumulate"], "trainer.limit_batches", trainer["limit_batches"] or math.inf),
+        ("scheduler.every", schedule.get("every", 0), "trainer.epochs", epochs),
+        ("scheduler.warmup_epochs", schedule.get("warmup_epochs", 0), "trainer.epochs", epochs),
+        ("scheduler.warmup_steps", schedule.get("warmup_steps", 0), "trainer.steps", steps),
+        ("trainer.validate_every", trainer["validate_every"], "trainer.epochs", epochs),
+    ]
+    return [
+        f"{key}={value}: more than {other}={bound}; expected at most as many"
+        for key, value, other, bound in pairs
+        if value > bound
+    ]
 
 
 def _fault(fault: ErrorDetails, config: Any) -> str:

@@ -53,6 +53,8 @@ class Progress:
     best_epoch: int = 0
     since_best: int = 0
     """Validations since then."""
+    stopped: str | None = None
+    """Why the run ended before its last epoch, if it did."""
 
 
 class Trainer:
@@ -72,7 +74,7 @@ class Trainer:
         swept: those of them that the command line sets.
 
     Raises:
-        UserError: ``options.monitor`` is no metric of the task.
+        UserError: ``options.monitor`` is no metric of the task, or a number of steps exceeds the epoch or the run.
     """
 
     def __init__(
@@ -104,8 +106,16 @@ class Trainer:
         if self.monitor not in known:
             raise UserError(f"trainer.monitor={self.monitor}: no such metric; {suggest(self.monitor, known)}")
         self.higher_is_better = not self.monitor.endswith(("loss", "error"))
+        if options.accumulate > len(data.train):
+            batches = f"an epoch has {len(data.train)} batches"
+            raise UserError(f"trainer.accumulate={options.accumulate}: {batches}; expected at most as many")
         self.steps_per_epoch = math.ceil(len(data.train) / options.accumulate)
         self.total_steps = options.steps or options.epochs * self.steps_per_epoch
+        if schedule.warmup_steps > self.total_steps:
+            raise UserError(
+                f"scheduler.warmup_steps={schedule.warmup_steps}: the run has {self.total_steps} steps;"
+                " expected at most as many"
+            )
         self.base_rates = [group["lr"] for group in optimizer.param_groups]
         self._pending: list[tuple[dict[str, Tensor], int]] = []
         self._gradient_norm: Tensor | None = None
@@ -129,9 +139,8 @@ class Trainer:
             Interrupted: a signal came; what :meth:`state` gives then continues the run.
         """
         self._emit("on_fit_start")
-        patience = self.options.patience or math.inf
         try:
-            while self.progress.step < self.total_steps and self.progress.since_best < patience:
+            while self.progress.step < self.total_steps and self.progress.stopped is None:
                 self._epoch()
         except interrupt.Interrupted:
             self._emit("on_interrupt")
@@ -200,6 +209,8 @@ class Trainer:
         progress.epoch, progress.batch, progress.examples = progress.epoch + 1, 0, 0
         progress.sums.clear()
         improved = due and self._judge(metrics)
+        if progress.since_best >= (self.options.patience or math.inf) and progress.step < self.total_steps:
+            progress.stopped = "no better validation"
         self._emit("on_epoch_end", metrics, improved)
 
     def state(self) -> dict[str, Any]:

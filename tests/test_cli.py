@@ -176,6 +176,12 @@ def load() -> Splits:
     assert ended.status == 0, ended.err
     assert result(only_run(Path("runs")))["metrics"]["test/accuracy"] > 0.95
     assert dlrun("evaluate", "run=last", *chosen[:2]).status == 0
+    for how in ((), ("trust=[others]",)):
+        refused = dlrun("evaluate", "run=last", *how)
+        assert refused.status == 2
+        assert "model._target_=mine.Tiny: not run" in refused.err or "dataset.source._target_=mine.load" in refused.err
+        assert "trust=[mine], or DLRUN_TRUST=mine in the environment" in refused.err
+    assert dlrun("evaluate", "run=last", "trust=[mine]").status == 0
     assert "model       alexnet, cnn, lenet, linear, mine" in dlrun("train", "--config-dir", "conf", "--help").out
     assert "did you mean 'mine'" in dlrun("train", "--config-dir", "conf", "model=minee").err
     assert "did you mean 'model'" in dlrun("train", "--config-dir", "conf", "dataset=mine", "modle=mine").err

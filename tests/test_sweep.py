@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import csv
 import re
+import statistics
 from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from scipy import stats
 
 from tests.conftest import QUICK, Dlrun, result
 
@@ -61,3 +66,117 @@ def test_the_same_sweep_again_skips_what_is_done_and_takes_new_points(dlrun: Dlr
     assert before == {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in before}
     with Path("grid/sweep.csv").open() as stream:
         assert {row["optimizer.lr"] for row in csv.DictReader(stream)} == {"0.1", "0.01", "0.001"}
+
+
+def test_a_dry_run_lists_the_jobs_and_starts_none(dlrun: Dlrun) -> None:
+    sweep = ("optimizer.lr=0.1,0.01", *QUICK, "hydra.sweep.dir=grid")
+    listed = dlrun("train", "-m", *sweep, "sweep.dry_run=true")
+    assert listed.status == 0, listed.err
+    assert re.findall(r"optimizer\.lr-[\d.]+ *│ \w+", listed.out) == [
+        "optimizer.lr-0.1  │ new",
+        "optimizer.lr-0.01 │ new",
+    ]
+    assert not Path("grid").exists()
+    assert dlrun("train", "-m", *sweep).status == 0
+    again = dlrun("train", "-m", *sweep, "optimizer.lr=0.1,0.5", "sweep.dry_run=true")
+    assert re.findall(r"optimizer\.lr-[\d.]+ *│ \w+", again.out) == [
+        "optimizer.lr-0.1 │ completed",
+        "optimizer.lr-0.5 │ new",
+    ]
+    assert dlrun("train", *QUICK, "sweep.dry_run=true").errors == [
+        "dlrun: sweep.dry_run=true: no sweep; expected the flag -m"
+    ]
+
+
+def test_a_sweep_with_another_base_config_is_refused_with_its_keys(dlrun: Dlrun) -> None:
+    sweep = (*QUICK, "hydra.sweep.dir=grid")
+    assert dlrun("train", "-m", "optimizer.lr=0.1", *sweep).status == 0
+    before = {file: file.read_bytes() for file in Path("grid").rglob("*") if file.is_file()}
+    ended = dlrun("train", "-m", "optimizer.lr=0.1,0.01", *sweep, "optimizer.momentum=0.5", "loss=mse")
+    assert ended.status == 2
+    (line,) = ended.errors
+    assert "hydra.sweep.dir=grid: the jobs in this folder have another config" in line
+    assert "loss._target_ (was torch.nn.CrossEntropyLoss, is dlrun.loss.mse.MeanSquaredError)" in line
+    assert "optimizer.momentum (was 0.9, is 0.5)" in line
+    assert "optimizer.lr" not in line
+    assert before == {file: file.read_bytes() for file in Path("grid").rglob("*") if file.is_file()}
+
+
+def test_a_swept_choice_may_change_whatever_comes_with_it(dlrun: Dlrun) -> None:
+    sweep = ("-m", *QUICK[1:], "hydra.sweep.dir=grid")
+    assert dlrun("train", "model=linear", "optimizer=sgd,adam", *sweep).status == 0
+    assert dlrun("train", "model=linear", "optimizer=adam,rmsprop", *sweep).status == 0
+    assert {folder.name for folder in Path("grid").glob("opt*")} == {
+        "optimizer-adam",
+        "optimizer-sgd",
+        "optimizer-rmsprop",
+    }
+
+
+def test_seeds_give_mean_deviation_and_interval_of_each_configuration(dlrun: Dlrun) -> None:
+    ended = dlrun("train", "-m", "optimizer.lr=0.1,0.01", "seed=range(3)", *QUICK, "hydra.sweep.dir=grid")
+    assert ended.status == 0, ended.err
+    with Path("grid/repeats.csv").open() as stream:
+        repeats = {row["optimizer.lr"]: row for row in csv.DictReader(stream)}
+    assert set(repeats) == {"0.1", "0.01"}
+    for rate, row in repeats.items():
+        assert row["runs"] == "3"
+        for metric in ("val/accuracy", "test/accuracy"):
+            jobs = Path("grid").glob(f"optimizer.lr-{rate}_seed-*")
+            values = [result(job)["metrics"][metric] for job in jobs]
+            low, high = stats.t.interval(0.95, 2, statistics.mean(values), stats.sem(values))
+            assert float(row[f"{metric} mean"]) == pytest.approx(statistics.mean(values), abs=6e-5)
+            assert float(row[f"{metric} std"]) == pytest.approx(statistics.stdev(values), abs=6e-5)
+            assert float(row[f"{metric} 95% +-"]) == pytest.approx((high - low) / 2, abs=6e-5)
+            assert row[f"{metric} mean"] in ended.out
+    assert "runs" in Path("grid/sweep.md").read_text()
+
+
+def test_two_processes_do_not_work_in_one_folder(dlrun: Dlrun) -> None:
+    assert dlrun("train", *QUICK, "hydra.run.dir=mine").status == 0
+    with FileLock("mine/.lock"):
+        ended = dlrun("train", "run=mine", "trainer.epochs=4")
+    assert ended.status == 2
+    assert ended.errors == ["dlrun: hydra.run.dir=mine: another process is at work in this folder"]
+    assert dlrun("train", "run=mine", "trainer.epochs=4").status == 0
+
+
+def test_a_search_goes_on_where_it_stopped_and_prunes(dlrun: Dlrun) -> None:
+    pytest.importorskip("optuna")
+    search = (
+        "-m",
+        "hydra/sweeper=optuna",
+        "optimizer.lr='tag(log,interval(0.00001,0.5))'",
+        *QUICK,
+        "trainer.epochs=3",
+        "hydra.sweep.dir=search",
+    )
+    ended = dlrun("train", *search, "hydra.sweeper.trials=5")
+    assert ended.status == 0, ended.err
+    first = {file: file.stat().st_mtime_ns for file in Path("search").glob("*/result.json")}
+    assert len(first) == 5
+    ended = dlrun("train", *search, "hydra.sweeper.trials=9")
+    assert ended.status == 0, ended.err
+    assert first == {file: file.stat().st_mtime_ns for file in first}
+    results = [result(file.parent) for file in Path("search").glob("*/result.json")]
+    assert len(results) == 9
+    pruned = [one for one in results if one["stopped"] == "pruned"]
+    assert pruned
+    assert all(one["epochs"] < 3 for one in pruned)
+    assert all(one["epochs"] == 3 for one in results if one not in pruned)
+    with Path("search/sweep.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert sum(row["status"] == "completed: pruned" for row in rows) == len(pruned)
+    best = max(one["metrics"]["val/accuracy"] for one in results)
+    assert rows[0]["val/accuracy"] == f"{best:.4f}"
+
+
+def test_a_failed_job_of_a_search_is_told_and_tried_again(dlrun: Dlrun) -> None:
+    pytest.importorskip("optuna")
+    search = ("-m", "hydra/sweeper=optuna", "model=lenet,linear", *QUICK[1:], "hydra.sweep.dir=search")
+    ended = dlrun("train", *search, "hydra.sweeper.trials=3", "hydra.sweeper.sampler=random")
+    assert ended.status == 1  # LeNet takes no images of 8x8
+    assert "failed: model" in Path("search/sweep.csv").read_text()
+    wrong = dlrun("train", *search, "hydra.sweeper.sampler=grid")
+    assert wrong.status == 2
+    assert "hydra.sweeper.sampler=grid: expected tpe or random" in wrong.err

@@ -20,10 +20,13 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     options = build.trainer_options(config)
     place = device.choose(options.device)
     seeding.seed_everything(config.seed, options.deterministic)
+    # A model that cannot work is refused before any data loads, where the config alone tells the sizes.
+    sizes_known = None not in (config.dataset.image_size, config.dataset.num_classes)
+    network = build.network(config, build.task(config)) if sizes_known else None
     data = build.data(config, place, options.limit_batches)
     task = build.task(config)
     resumes = checkpoint.newest(run.path)
-    model = build.model(config, task, place, load_weights=resumes is None)
+    model = build.model(config, task, place, resumes is None, network)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     console.say(
         f"{config.name} on {place}: {parameters:,} parameters; {data.train.num_images:,} images to train,"
@@ -60,6 +63,8 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     return {
         "metrics": {**progress.best_metrics, **tested},
         "monitor": trainer.monitor,
+        "higher_is_better": trainer.higher_is_better,
+        "stopped": progress.stopped,
         "best_epoch": progress.best_epoch,
         "epochs": progress.epoch,
         "steps": progress.step,

@@ -132,11 +132,21 @@ class Classification(Task):
         return ClassificationScores()
 
     def check_output(self, output: Tensor) -> None:
-        """Expect a logit for each class, or one for two classes."""
+        """Expect a logit for each class, or one for two classes, and a loss that learns from them."""
         sizes = {self.num_classes, 1} if self.num_classes == 2 else {self.num_classes}
         if output.ndim != 2 or output.shape[1] not in sizes:
             found = "x".join(map(str, output.shape[1:]))
             raise ValueError(f"gives {found} outputs for an image; expected {self.num_classes}, one for each class")
+        name = type(self.loss).__name__
+        logits = torch.linspace(0.1, 0.2, output.shape[1]).unsqueeze(0).requires_grad_()
+        for target in (0, self.num_classes - 1):
+            try:
+                (gradient,) = torch.autograd.grad(self.loss(logits, torch.tensor([target])), logits)
+            except (RuntimeError, ValueError, IndexError) as error:
+                reason = str(error).split("\n")[0]
+                raise ValueError(f"loss={name} cannot take {output.shape[1]} outputs and a class ({reason})") from None
+            if not gradient.any():
+                raise ValueError(f"loss={name} learns nothing from {output.shape[1]} outputs; expected another loss")
 
     def log_scores(self, board: Board, scores: Scores, loader: Loader, classes: list[str], step: int) -> None:
         """Confusion matrix, a precision-recall curve for each class, and the most wrong images."""

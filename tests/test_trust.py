@@ -1,0 +1,63 @@
+"""A run folder from a stranger: none of its code runs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from tests.conftest import QUICK, Dlrun
+
+# What a stranger may plant, and where: each would leave a file called "executed" if it ran.
+PLANTED: list[tuple[str, dict[str, Any]]] = [
+    ("model", {"_target_": "os.system", "command": "touch executed"}),
+    ("model", {"_target_": "torch.os.system", "command": "touch executed"}),
+    ("model", {"_target_": "torch.nn.modules.module.torch.os.system", "command": "touch executed"}),
+    ("loss", {"_target_": "torch.hub.load", "repo_or_dir": ".", "model": "planted", "source": "local"}),
+    ("loss", {"_target_": "dlrun.files.write_whole", "path": "executed", "text": ""}),
+    ("task", {"_target_": "dlrun.callback.checkpoint.checkpoint.console.Path.touch", "self": "executed"}),
+    ("dataset.source", {"_target_": "planted.load"}),
+    ("model.activation", {"_target_": "builtins.exec", "_args_": ["open('executed', 'w')"]}),
+    ("trainer.device", {"_target_": "os.system", "command": "touch executed"}),
+]
+
+
+@pytest.mark.parametrize(("place", "planted"), PLANTED)
+@pytest.mark.parametrize("verb", ["evaluate", "train", "replay"])
+def test_a_target_from_elsewhere_is_refused_and_not_run(
+    dlrun: Dlrun, verb: str, place: str, planted: dict[str, Any]
+) -> None:
+    assert dlrun("train", *QUICK, "trainer.epochs=1", "hydra.run.dir=theirs").status == 0
+    Path("planted.py").write_text("open('executed', 'w')")
+    Path("hubconf.py").write_text("open('executed', 'w')")
+    config = OmegaConf.load("theirs/config.yaml")
+    OmegaConf.update(config, place, planted, merge=False)
+    OmegaConf.save(config, "theirs/config.yaml")
+    shutil.rmtree("runs", ignore_errors=True)
+    ended = dlrun(verb, "run=theirs", *(["trainer.epochs=5"] if verb == "train" else []))
+    assert ended.status == 2, ended.out
+    assert f"{place}._target_={planted['_target_']}: not run" in ended.err
+    assert len(ended.errors) == 1
+    assert not Path("executed").exists()
+    assert not [file for file in Path("runs").rglob("*") if file.is_file()]
+
+
+def test_a_reference_in_a_saved_config_is_not_followed(dlrun: Dlrun) -> None:
+    assert dlrun("train", *QUICK, "trainer.epochs=1", "hydra.run.dir=theirs").status == 0
+    config = OmegaConf.load("theirs/config.yaml")
+    OmegaConf.update(config, "name", "${oc.env:HOME}")
+    OmegaConf.save(config, "theirs/config.yaml")
+    ended = dlrun("evaluate", "run=theirs")
+    assert ended.status == 2
+    assert "name=${oc.env:HOME}: a saved config holds no references" in ended.err
+
+
+def test_what_the_environment_names_is_trusted(dlrun: Dlrun, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("own_linear.py").write_text("from dlrun.model.linear import Linear\nclass Mine(Linear):\n    pass\n")
+    assert dlrun("train", *QUICK, "model._target_=own_linear.Mine", "hydra.run.dir=ours").status == 0
+    assert dlrun("evaluate", "run=ours").status == 2
+    monkeypatch.setenv("DLRUN_TRUST", "other,own_linear")
+    assert dlrun("evaluate", "run=ours").status == 0
