@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import zipfile
 from pathlib import Path
@@ -27,8 +28,10 @@ def save(state: dict[str, Any], path: Path, keep: Path | None = None) -> None:
         keep: what the file that is there is renamed to; None replaces it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()  # straight to a full disk, torch raises something that does not say so
+    torch.save(state, buffer)
     with replacing(path, keep) as stream:
-        torch.save(state, stream)
+        stream.write(buffer.getbuffer())
 
 
 def load(path: Path, key: str = "weights") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from dlrun import __version__, help, paths
-from dlrun.errors import RunError, UserError, suggest
+from dlrun.errors import RunError, UserError, sentence, suggest
 
 
 def main() -> NoReturn:
@@ -46,7 +46,9 @@ def report(error: Exception) -> NoReturn:
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         raise error
     message = str(error)
-    if not isinstance(error, (UserError, RunError)):
+    if isinstance(error, OSError):
+        message = sentence(error)
+    elif not isinstance(error, (UserError, RunError)):
         message = f"{type(error).__name__}: {' '.join(message.split())} (HYDRA_FULL_ERROR=1 shows the traceback)"
     for line in message.splitlines():
         print(f"dlrun: {line}", file=sys.stderr)

@@ -24,7 +24,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from dlrun import help, paths, schema, trust
-from dlrun.errors import UserError, suggest
+from dlrun.errors import UserError, sentence, suggest
 
 # The sections that a later verb takes from the run that it reads.
 RUN_SECTIONS = ("model", "dataset", "task", "loss", "trainer")
@@ -46,6 +46,8 @@ def fresh(path: str) -> str:
             folder.mkdir(parents=True)
         except FileExistsError:
             continue
+        except OSError as error:
+            refuse(UserError(sentence(error)))
         _made.append(folder.absolute())
         return str(folder)
     raise AssertionError
@@ -91,8 +93,8 @@ class Guard(Callback):
             refuse(error)
 
 
-def refuse(error: UserError) -> NoReturn:
-    """End with an error found in one of Hydra's callbacks, whose exceptions it swallows."""
+def refuse(error: Exception) -> NoReturn:
+    """End with an error found in a resolver or a callback, whose exceptions Hydra wraps or swallows."""
     for line in str(error).splitlines():
         print(f"dlrun: {line}", file=sys.stderr)
     withdraw()
@@ -158,6 +160,10 @@ def faults(error: Exception, verb: str, arguments: list[str]) -> list[str]:
         return [f"{group}={choice}: no such choice; {suggest(choice, choices)}"]
     if isinstance(error, OverrideParseException):
         return [f"{error.override}: not understood; expected KEY=VALUE, with quotes around special characters"]
+    if isinstance(error.__cause__, OSError):
+        return [sentence(error.__cause__)]
+    if isinstance(error, OSError):
+        return [sentence(error)]
     if isinstance(error, InstantiationException):  # of a sweeper or launcher
         return [" ".join(str(error.__cause__ or error).split())]
     if isinstance(error, ConfigCompositionException):

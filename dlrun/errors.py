@@ -17,6 +17,12 @@ class RunError(Exception):
     """The run cannot go on, through no fault in its code: exit status 1, and the message is all that is printed."""
 
 
+def sentence(error: OSError) -> str:
+    """What a full disk or a read-only folder is called in a message."""
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}cannot be written or read: {error.strerror or error}; what was written before is whole"
+
+
 def suggest(word: str, choices: Iterable[str]) -> str:
     """The end of a message about an unknown name: its nearest spelling and what there is to choose from.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from dlrun.errors import RunError
 
 
 @contextmanager
@@ -16,6 +18,9 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
     Args:
         path: the file.
         keep: what the file that is there is renamed to; None replaces it.
+
+    Raises:
+        RunError: it cannot be written; what was there before is untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -26,8 +31,11 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
         if keep is not None and path.exists():
             path.replace(keep)
         temporary.replace(path)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror}; what was there before is untouched") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, text: str) -> None:

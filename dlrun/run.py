@@ -7,7 +7,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from dlrun.files import write_whole
 Main = Callable[[DictConfig, "Run"], dict[str, Any]]
 
 LOCK = ".lock"
+WAIT = 10.0  # seconds that a job gives to a worker left by a killed sweep to end its step
 RESUMABLE = ("train",)
 """The verbs that continue a run which they find in their folder."""
 
@@ -46,13 +47,16 @@ class Run:
         return (self.path / "config.yaml").exists()
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, wait: float = 0) -> Iterator[None]:
         """Keep other processes out of this folder; a process that is killed keeps nobody out.
+
+        Args:
+            wait: how many seconds to wait for one to end.
 
         Raises:
             UserError: one is at work in it.
         """
-        lock = FileLock(self.path / LOCK, timeout=0)
+        lock = FileLock(self.path / LOCK, timeout=wait)
         try:
             lock.acquire()
         except Timeout:
@@ -154,7 +158,8 @@ def run_job(main: Main, config: DictConfig) -> None:
             console.say(f"finished already: {run.path}")
             return
     started = time.perf_counter()
-    with run.locked(), console.log_to(run.path / "log.txt"), interrupt.at_once():
+    wait = WAIT if sweeping else 0
+    with run.locked(wait), console.log_to(run.path / "log.txt"), interrupt.at_once():
         try:
             schema.check(config)
             reopened = [group for group, choice in hydra.runtime.choices.items() if choice == "of_run"]
@@ -170,7 +175,8 @@ def run_job(main: Main, config: DictConfig) -> None:
                 console.note(traceback.format_exc())
             message = str(error) or type(error).__name__
             seconds = time.perf_counter() - started
-            run.save_result("interrupted" if stopped else "failed", seconds, {"error": message})
+            with suppress(RunError):  # the disk may be full, and the first error says more
+                run.save_result("interrupted" if stopped else "failed", seconds, {"error": message})
             if (stopped and not interrupt.leave()) or not sweeping:
                 raise
             console.say(f"{run.path.name}: {message}" if stopped else f"failed: {message}")

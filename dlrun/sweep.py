@@ -21,7 +21,7 @@ from rich.table import Table
 from dlrun import console, interrupt
 from dlrun.compose import job_config, job_name, refuse, withdraw
 from dlrun.difference import differences
-from dlrun.errors import UserError
+from dlrun.errors import RunError, UserError, sentence
 from dlrun.files import write_whole
 
 Row = dict[str, Any]
@@ -48,10 +48,12 @@ class Sweep(Callback):
                 say_jobs(config, folder, constant)
                 withdraw()
                 sys.exit(0)
-        except UserError as error:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / "sweep.yaml", OmegaConf.to_yaml({"swept": swept, "config": base}))
+        except (UserError, RunError) as error:
             refuse(error)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "sweep.yaml", OmegaConf.to_yaml({"swept": swept, "config": base}))
+        except OSError as error:
+            refuse(UserError(sentence(error)))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the table; exit with 1 if a job failed."""

@@ -59,12 +59,16 @@ class OptunaSweeper(Sweeper):
 
         from dlrun import interrupt
         from dlrun.compose import job_name
+        from dlrun.errors import UserError
         from dlrun.sweep import keys
 
         _, constant = keys(self.config)
         texts = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         overrides = OverridesParser.create().parse_overrides(texts)
         space = {one.key_or_group: distribution(one) for one in overrides if one.is_sweep_override()}
+        if not space:
+            expected = "expected such as optimizer.lr=interval(0.01,0.1) or model=lenet,mlp"
+            raise UserError(f"hydra/sweeper=optuna: nothing to search over; {expected}")
         fixed = [one.input_line or "" for one in overrides if not one.is_sweep_override()]
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,13 +25,28 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
-@pytest.mark.parametrize("arguments", [("memory", "SIGKILL"), ("stream", "SIGKILL"), ("memory", "SIGTERM")])
+@pytest.mark.parametrize(
+    "arguments", [("memory", "SIGKILL"), ("stream", "SIGKILL"), ("memory", "SIGTERM"), ("stream", "SIGTERM")]
+)
 def test_a_killed_run_ends_as_one_that_was_not(arguments: tuple[str, str]) -> None:
     path, signal = arguments
     command = [sys.executable, "-m", "tests.torture", path, KILLS, signal]
     done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith(f"{path}: {KILLS} times {signal}; identical")
+
+
+@pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM"])
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_killed_sweep_ends_as_one_that_was_not(launcher: str, signal: str) -> None:
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+        if KILLS == "2":
+            pytest.skip("each of its processes takes seconds to start: see make torture")
+    command = [sys.executable, "-m", "tests.torture", launcher, "1", signal]
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(f"{launcher}: 1 times {signal}; identical")
 
 
 def test_a_finished_run_says_so_and_is_left_alone(dlrun: Dlrun) -> None:
@@ -157,3 +174,39 @@ def test_runs_that_start_in_the_same_second_have_folders_of_their_own(tmp_path: 
     folders = {child.communicate()[0].strip() for child in children}
     assert len(folders) == 40
     assert all((tmp_path / folder).is_dir() for folder in folders)
+
+
+def test_a_full_disk_ends_the_run_with_a_sentence_and_costs_nothing(
+    dlrun: Dlrun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert dlrun("train", *QUICK, "hydra.run.dir=whole", "trainer.epochs=4").status == 0
+    sync, calls = os.fsync, 0
+
+    def full(number: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        ended = dlrun("train", *QUICK, "hydra.run.dir=mine", "trainer.epochs=4")
+    assert ended.status == 1
+    (line,) = ended.errors
+    assert re.fullmatch(r"dlrun: mine/.*: cannot be written: No space left on device; what was .* untouched", line)
+    assert not list(Path("mine").rglob(".*.pt.*"))
+    assert checkpoint.newest(Path("mine")) is not None
+    assert dlrun("train", "run=mine").status == 0
+    assert Path("mine/metrics.csv").read_text() == Path("whole/metrics.csv").read_text()
+
+
+def test_a_folder_that_takes_no_files_is_named(dlrun: Dlrun) -> None:
+    Path("file").write_text("")
+    for flag in ("hydra.run.dir=file/run", "hydra.sweep.dir=file/sweep"):
+        arguments = ("-m", "optimizer.lr=0.1,0.2") if "sweep" in flag else ()
+        ended = dlrun("train", *arguments, *QUICK, flag)
+        assert ended.status in (1, 2)
+        (line,) = ended.errors
+        assert line.startswith(f"dlrun: {flag.split('=')[1]}")
+        assert "Not a directory" in line

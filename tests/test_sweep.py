@@ -146,7 +146,7 @@ def test_a_search_goes_on_where_it_stopped_and_prunes(dlrun: Dlrun) -> None:
     search = (
         "-m",
         "hydra/sweeper=optuna",
-        "optimizer.lr='tag(log,interval(0.00001,0.5))'",
+        "optimizer.lr=tag(log,interval(0.00001,0.5))",
         *QUICK,
         "trainer.epochs=3",
         "hydra.sweep.dir=search",

@@ -1,20 +1,25 @@
 """Kill a training again and again, continue it each time, and compare its end with that of an undisturbed one.
 
     python -m tests.torture memory|stream KILLS [SIGKILL|SIGTERM]
+    python -m tests.torture basic|joblib KILLS [SIGKILL|SIGTERM]
 
-Prints the number of kills that met a run at work, and exits with 1 if anything differs: the hash of the final weights,
-``metrics.csv``, or the points of the TensorBoard curves.
+The second form kills a sweep of nine jobs during its fourth (KILLS times, each time a new sweep). Prints the number of
+kills that met a run at work, and exits with 1 if anything differs: the hash of the final weights, ``metrics.csv``, or
+the points of the TensorBoard curves; of a sweep its table, or any file of the jobs that had ended.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import json
 import os
 import random
 import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -24,6 +29,7 @@ import dlrun.command.train
 import dlrun.dataset.digits
 import dlrun.task.classification  # noqa: F401
 from dlrun import cli
+from tests.conftest import QUICK
 
 COMMAND = [
     "train",
@@ -34,7 +40,6 @@ COMMAND = [
     "dataset.augment={crop: 1, flip: 0.5, rotate: 5, translate: 0.1, scale: 0.1, erase: 0.3, mixup: 0.4, cutmix: 1}",
     "optimizer=adam",
     "trainer.ema=0.95",
-    "trainer.epochs=8",
     "trainer.log_every=7",
     "callback.checkpoint.every_steps=5",
     "callback.tensorboard.images=0",
@@ -44,8 +49,22 @@ PATHS = {"memory": [], "stream": ["dataset.memory_budget=0", "dataset.workers=2"
 TIMED = "step/images_per_second"
 
 
-def attempt(arguments: list[str], folder: Path, seconds: float | None, signum: int) -> int:
-    """Run a command line in a child, and send it a signal after some time; its exit status, negative if killed."""
+def attempt(
+    arguments: list[str],
+    folder: Path,
+    moment: float | Callable[[], bool] | None,
+    signum: int,
+    whole_group: bool = True,
+) -> int:
+    """Run a command line in a child, and send it a signal; its exit status, negative if killed.
+
+    Args:
+        arguments: of the command line.
+        folder: to run it in.
+        moment: seconds from the start, or what becomes true when it is time; None for no signal.
+        signum: the signal.
+        whole_group: kill its workers with it.
+    """
     child = os.fork()
     if child == 0:
         os.setsid()  # so that its workers can be killed with it
@@ -61,12 +80,24 @@ def attempt(arguments: list[str], folder: Path, seconds: float | None, signum: i
             status = int(end.code or 0)
         finally:
             os._exit(status)
-    send = os.killpg if signum == signal.SIGKILL else os.kill
-    timer = threading.Timer(seconds or 0, send, (child, signum))
-    if seconds is not None:
-        timer.start()
+    send = os.killpg if signum == signal.SIGKILL and whole_group else os.kill
+    ended = threading.Event()
+
+    def watch() -> None:
+        if isinstance(moment, float):
+            ended.wait(moment)
+        while callable(moment) and not moment() and not ended.wait(0.01):
+            pass
+        if not ended.is_set():
+            send(child, signum)
+
+    watcher = threading.Thread(target=watch)
+    if moment is not None:
+        watcher.start()
     _, wait_status = os.waitpid(child, 0)
-    timer.cancel()
+    ended.set()
+    if moment is not None:
+        watcher.join()
     return os.waitstatus_to_exitcode(wait_status)
 
 
@@ -84,24 +115,18 @@ def fingerprint(run: Path) -> dict[str, object]:
 
 def torture(path: str, kills: int, signum: int, folder: Path, seed: int = 0) -> tuple[int, list[str]]:
     """How many kills met a run at work, and what differs in the end."""
-    command = [*COMMAND, *PATHS[path]]
+    command = [*COMMAND, *PATHS[path], f"trainer.epochs={8 + 3 * kills}"]
     rng = random.Random(seed)
     assert attempt([*command, "hydra.run.dir=whole"], folder, None, signum) == 0, (folder / "output.txt").read_text()
     met = attempts = 0
-    last_kill = False
     while True:
-        # Long enough to get past the start, whatever the machine's mood; at last, long enough for all of it.
+        # Long enough to get past the start, whatever the machine's mood.
         seconds = None if met >= kills else rng.uniform(0.2, 2.5) * (1 + attempts // (2 * kills))
         again = ["train", "run=killed"] if attempts % 2 and (folder / "killed" / "config.yaml").exists() else command
         status = attempt([*again, "hydra.run.dir=killed"] if again is command else again, folder, seconds, signum)
         attempts += 1
         if status == 0:
-            if met >= kills or last_kill:
-                break
-            last_kill = True  # it finished too early: continue with a longer run
-            command = [*command, "trainer.epochs=16"]
-            assert attempt([*command, "hydra.run.dir=whole"], folder, None, signum) == 0
-            continue
+            break
         expected = (-signal.SIGKILL,) if signum == signal.SIGKILL else (128 + signum, -signum)
         assert status in expected, f"status {status}: {(folder / 'output.txt').read_text()[-3000:]}"
         met += (folder / "killed" / "checkpoints" / "last.pt").exists()
@@ -109,12 +134,55 @@ def torture(path: str, kills: int, signum: int, folder: Path, seed: int = 0) -> 
     return met, [name for name in whole.keys() | killed.keys() if whole.get(name) != killed.get(name)]
 
 
+def torture_sweep(launcher: str, signum: int, folder: Path) -> list[str]:
+    """What differs between a sweep that was killed during its fourth job and an undisturbed one."""
+    grid = ["-m", "optimizer.lr=0.01,0.001,0.0001", "seed=0,1,2", f"hydra/launcher={launcher}"]
+    command = ["train", *QUICK, "trainer.epochs=6", "callback.checkpoint.every_steps=20", *grid]
+    output = folder / "output.txt"
+    assert attempt([*command, "hydra.sweep.dir=whole"], folder, None, signum) == 0, output.read_text()
+    again = [*command, "hydra.sweep.dir=killed"]
+    sweep = folder / "killed"
+
+    def ended() -> set[Path]:
+        return {file.parent for file in sweep.glob("*/result.json")}
+
+    def in_the_fourth() -> bool:
+        jobs = {file.parent.parent for file in sweep.glob("*/checkpoints/last.pt")}
+        return len(ended()) >= 3 and bool(jobs - ended())
+
+    status = attempt(again, folder, in_the_fourth, signum, whole_group=launcher == "basic")
+    assert status in (-signum, 128 + signum), output.read_text()[-3000:]
+    before = {
+        file: (file.stat().st_mtime_ns, file.read_bytes())
+        for job in ended()
+        if json.loads((job / "result.json").read_text())["status"] == "completed"
+        for file in job.rglob("*")
+        if file.is_file()
+    }
+    assert len({file.relative_to(sweep).parts[0] for file in before}) >= 3
+    assert attempt(again, folder, None, signum) == 0, output.read_text()[-3000:]
+    different = [str(file) for file, old in before.items() if (file.stat().st_mtime_ns, file.read_bytes()) != old]
+    tables = []
+    for name in ("whole", "killed"):
+        with (folder / name / "sweep.csv").open() as stream:
+            tables.append([{**row, "seconds": ""} for row in csv.DictReader(stream)])
+    assert len(tables[0]) == 9
+    return different + (["sweep.csv"] if tables[0] != tables[1] else [])
+
+
 def main() -> int:
-    """Torture one data path; the exit status."""
+    """Torture one data path or launcher; the exit status."""
     path, kills = sys.argv[1], int(sys.argv[2])
     signum = signal.Signals[sys.argv[3]] if len(sys.argv) > 3 else signal.SIGKILL
-    with tempfile.TemporaryDirectory() as folder:
-        met, different = torture(path, kills, signum, Path(folder))
+    different: list[str] = []
+    if path in PATHS:
+        with tempfile.TemporaryDirectory() as folder:
+            met, different = torture(path, kills, signum, Path(folder))
+    else:
+        met = kills
+        for _ in range(kills):
+            with tempfile.TemporaryDirectory() as folder:
+                different += torture_sweep(path, signum, Path(folder))
     print(f"{path}: {met} times {signum.name}; {'differs: ' + ', '.join(different) if different else 'identical'}")
     return int(bool(different))
 
