@@ -34,15 +34,19 @@ def load(dataset: str, root: str) -> Splits:
 def _split(dataset: str, root: str, train: bool) -> Any:
     cls = get_class(dataset)
     try:
-        return cls(root=root, train=train)
-    except RuntimeError:  # torchvision's word for "not found or corrupted"
-        pass
-    print(f"downloading {cls.__name__} to {Path(root).resolve()}", flush=True)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            return cls(root=root, train=train, download=True)
+        try:
+            return cls(root=root, train=train)
+        except RuntimeError:  # torchvision's word for "not found or corrupted"
+            print(f"downloading {cls.__name__} to {Path(root).resolve()}", flush=True)
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                return cls(root=root, train=train, download=True)
     except (OSError, RuntimeError) as error:  # URLError is an OSError
         raise UserError(
             f"dataset.root={root}: no {cls.__name__} in {Path(root).resolve()}, and the download failed"
             f" ({' '.join(str(error).split())}); set dataset.root=DIR or DLRUN_DATA to the folder that holds it"
+        ) from None
+    except Exception as error:  # a damaged file raises whatever the reader stumbles over
+        raise UserError(
+            f"dataset.root={root}: the files of {cls.__name__} in {Path(root).resolve()} are damaged, or hold more than"
+            f" plain data ({type(error).__name__}); expected those of the download"
         ) from None
