@@ -16,6 +16,7 @@ import torch
 from torchvision.datasets import CIFAR10
 
 from dlrun.dataset.torchvision_source import load
+from dlrun.errors import UserError
 from tests.conftest import Dlrun, Ended
 
 
@@ -108,6 +109,14 @@ def test_damaged_files_of_mnist_are_refused(dlrun: Dlrun, content: bytes) -> Non
         for kind in ("images-idx3", "labels-idx1"):
             plant(Path("here/MNIST/raw") / f"{split}-{kind}-ubyte", content)
     assert_refused(train(dlrun, "mnist"))
+
+
+@pytest.mark.parametrize("name", ["torchvision.datasets.MNISTT", "os.popen", "mine.Images", "__all__"])
+def test_only_datasets_of_torchvision_are_taken(name: str) -> None:
+    with pytest.raises(
+        UserError, match=f"^dataset.source.dataset={name}: no such dataset; .*choose from CIFAR10, CIFAR100"
+    ):
+        load(name, "here")
 
 
 def test_the_real_mnist_is_read(real_data: str) -> None:
