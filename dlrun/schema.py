@@ -101,6 +101,7 @@ class Dataset(Section):
     val_fraction: Fraction
     memory_budget: NaturalFloat
     workers: Natural
+    on_error: Literal["raise", "skip"]
     augment: Augment
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
+from dlrun import console
+from dlrun.dataset.image_file import SUFFIXES, check_header, read_image
 from dlrun.dataset.source import Splits, stratified
 from dlrun.errors import UserError
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+NAMED = 3  # of the files that are left out
 
 
 @dataclass
@@ -36,19 +39,8 @@ class FileSource:
         Raises:
             UserError: the file cannot be decoded.
         """
-        try:
-            with Image.open(self.paths[index]) as file:
-                file.draft("RGB", (self.image_size, self.image_size))  # JPEG: decode no larger than needed
-                image = ImageOps.exif_transpose(file)
-                if image.mode.startswith("I"):  # 16 bits, which Pillow would clip
-                    image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-                image = image.convert("RGB" if self.channels == 3 else "L")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"dataset.root: {self.paths[index]}: not a readable image ({reason})") from None
-        side = (self.image_size, self.image_size)
-        pixels = torch.from_numpy(np.array(ImageOps.fit(image, side, Image.Resampling.BILINEAR)))
-        return pixels.view(self.image_size, self.image_size, self.channels).permute(2, 0, 1)
+        with _in_root():
+            return read_image(self.paths[index], self.channels, self.image_size)
 
     def subset(self, indices: Tensor) -> FileSource:
         """The files at these indices."""
@@ -56,14 +48,31 @@ class FileSource:
         return FileSource(chosen, self.targets[indices], self.image_size, self.channels)
 
 
-def load(root: str, image_size: int, channels: int = 3, test_fraction: float = 0.2, seed: int = 0) -> Splits:
+def load(
+    root: str,
+    image_size: int,
+    channels: int = 3,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    on_error: Literal["raise", "skip"] = "raise",
+) -> Splits:
     """The images below ``root``: ``root/{train,val,test}/CLASS/*``, or ``root/CLASS/*``.
 
     Without a folder ``test``, ``test_fraction`` of the images is split off by ``seed``, class by class.
 
+    Args:
+        root: the folder.
+        image_size: extent of the images that are made of the files.
+        channels: 1 or 3.
+        test_fraction: of the images, for the test.
+        seed: of this split.
+        on_error: ``raise`` looks at the header of every file now, and at its pixels when they are asked for. ``skip``
+            decodes every file once now and leaves out those that fail, so that the splits are the same in every
+            run and no file fails later.
+
     Raises:
         UserError: no such folder, no images, fewer than two classes, a split with a class that training does not
-            have, or a file that is no image.
+            have, or a file that is no readable image.
     """
     folder = Path(root)
     if not folder.is_dir():
@@ -74,17 +83,22 @@ def load(root: str, image_size: int, channels: int = 3, test_fraction: float = 0
         found = f"one class ({classes[0]})" if classes else "no class folders"
         raise UserError(f"dataset.root={root}: {found} in {top}; expected two or more folders of images")
 
-    def split(name: str) -> FileSource:
-        return _files(folder / name, classes, image_size, channels)
+    def files(folder: Path) -> FileSource:
+        source = _files(folder, classes, image_size, channels)
+        if on_error == "skip":
+            return _readable(source)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(_check_header, source.paths))
+        return source
 
-    train = _files(top, classes, image_size, channels)
+    train = files(top)
     has_splits = top != folder
     if has_splits and (folder / "test").is_dir():
-        test = split("test")
+        test = files(folder / "test")
     else:
         rest, held_out = stratified(train.targets, test_fraction, seed)
         train, test = train.subset(rest), train.subset(held_out)
-    val = split("val") if has_splits and (folder / "val").is_dir() else None
+    val = files(folder / "val") if has_splits and (folder / "val").is_dir() else None
     return Splits(train, test, classes, val)
 
 
@@ -100,15 +114,37 @@ def _files(folder: Path, classes: list[str], image_size: int, channels: int) -> 
         targets += [target] * len(found)
     if not paths:
         raise UserError(f"dataset.root: no images in {folder}; expected files such as {classes[0]}/photo.jpg")
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(_check_header, paths))
     return FileSource(paths, torch.tensor(targets), image_size, channels)
 
 
 def _check_header(path: Path) -> None:
-    """Open the file, without decoding it: most broken files show here, before any training."""
+    with _in_root():
+        check_header(path)
+
+
+@contextmanager
+def _in_root() -> Iterator[None]:
+    """Say of a file that cannot be read where it comes from, and what to do."""
     try:
-        with Image.open(path):
-            pass
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"dataset.root: {path}: not a readable image ({error})") from None
+        yield
+    except UserError as error:
+        raise UserError(f"dataset.root: {error}; dataset.on_error=skip leaves such files out") from None
+
+
+def _readable(source: FileSource) -> FileSource:
+    """The source without the files that cannot be decoded; says how many they are, and names the first."""
+
+    def fault(path: Path) -> str:
+        try:
+            read_image(path, source.channels, source.image_size)
+        except UserError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor() as pool:
+        faults = list(pool.map(fault, source.paths))
+    found = list(filter(None, faults))
+    if found:
+        named = "; ".join(found[:NAMED]) + (f"; and {len(found) - NAMED} more" if len(found) > NAMED else "")
+        console.say(f"warning: dataset.root: {len(found)} of {len(faults)} files left out: {named}")
+    return source.subset(torch.tensor([not fault for fault in faults]).nonzero().flatten())

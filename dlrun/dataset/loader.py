@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from dlrun import interrupt
 from dlrun.dataset.augment import Augment
 from dlrun.dataset.source import Source, TensorSource, fit
+from dlrun.errors import UserError
 
 
 class Batch(NamedTuple):
@@ -101,15 +102,18 @@ class Loader:
             for indices in batches:
                 yield images.index_select(0, indices), targets.index_select(0, indices)
         else:
-            yield from DataLoader(
-                _Items(self.source),
-                batch_sampler=[indices.tolist() for indices in batches],
-                num_workers=self.workers,
-                pin_memory=self.device.type == "cuda",
-                # Its default would draw from torch's global randomness, and a resumed epoch draws once more.
-                generator=torch.Generator(),
-                worker_init_fn=interrupt.ignore_in_worker,
-            )
+            try:
+                yield from DataLoader(
+                    _Items(self.source),
+                    batch_sampler=[indices.tolist() for indices in batches],
+                    num_workers=self.workers,
+                    pin_memory=self.device.type == "cuda",
+                    # Its default would draw from torch's global randomness, and a resumed epoch draws once more.
+                    generator=torch.Generator(),
+                    worker_init_fn=interrupt.ignore_in_worker,
+                )
+            except UserError as error:  # out of a worker it comes behind the worker's traceback
+                raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
 
 
 class _Items(Dataset[tuple[Tensor, Tensor]]):

@@ -10,8 +10,9 @@ from PIL import Image
 from dlrun.dataset.image_folder import FileSource, load
 from dlrun.dataset.source import Splits
 from dlrun.errors import UserError
+from tests.conftest import QUICK, Dlrun
 
-RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+RED = (255, 0, 0)
 
 
 def picture(path: Path, colour: tuple[int, int, int] = RED, size: tuple[int, int] = (12, 10)) -> None:
@@ -32,56 +33,12 @@ def files(source: object) -> list[Path]:
     return source.paths
 
 
-def one(path: Path, image_size: int = 8, channels: int = 3) -> torch.Tensor:
-    return FileSource([path], torch.tensor([0]), image_size, channels)[0]
-
-
 def error_of(root: Path) -> str:
     with pytest.raises(UserError) as caught:
         load(str(root), 8)
     message = str(caught.value)
     assert "\n" not in message
     return message
-
-
-@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "tiff", "webp"])
-def test_a_file_gives_its_pixels_in_every_format(tmp_path: Path, suffix: str) -> None:
-    picture(tmp_path / f"a.{suffix}", (200, 40, 120))
-    image = one(tmp_path / f"a.{suffix}")
-    assert (image.dtype, image.shape) == (torch.uint8, (3, 8, 8))
-    torch.testing.assert_close(image[:, 4, 4].int(), torch.tensor([200, 40, 120]).int(), atol=4, rtol=0)
-
-
-def test_one_channel_is_the_luminance(tmp_path: Path) -> None:
-    picture(tmp_path / "a.png", (255, 0, 0))
-    assert one(tmp_path / "a.png", channels=1).flatten().tolist() == [76] * 64  # 0.299 * 255
-
-
-def test_a_square_is_cut_out_of_the_middle(tmp_path: Path) -> None:
-    image = Image.new("RGB", (20, 10), GREEN)
-    image.paste(RED, (0, 0, 5, 10))
-    image.paste(BLUE, (15, 0, 20, 10))
-    image.save(tmp_path / "a.png")
-    assert torch.equal(
-        one(tmp_path / "a.png", 10), torch.tensor(GREEN, dtype=torch.uint8).view(3, 1, 1).expand(3, 10, 10)
-    )
-
-
-@pytest.mark.parametrize(
-    ("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)], ids=["as it is", "half", "right", "left"]
-)
-def test_the_cameras_rotation_is_undone(tmp_path: Path, orientation: int, turns: int) -> None:
-    stored = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
-    np.testing.assert_array_equal(one(tmp_path / "a.png", 16, channels=1)[0], np.rot90(stored, turns))
-
-
-def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path) -> None:
-    levels = np.arange(256, dtype=np.uint16).reshape(16, 16)
-    Image.fromarray(levels * 257).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(one(tmp_path / "a.png", 16, channels=1)[0], levels)
 
 
 def test_the_folders_train_val_and_test_are_the_splits(tmp_path: Path) -> None:
@@ -186,12 +143,85 @@ def test_an_unreadable_file_is_named_before_training(tmp_path: Path, content: by
     assert str(broken) in error_of(tmp_path)
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_a_truncated_file_is_named_when_it_is_decoded(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"a.{suffix}"
+def cut(path: Path) -> Path:
+    """A picture with a sound header whose pixels end early."""
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
     path.write_bytes(path.read_bytes()[:-400])
-    with pytest.raises(UserError, match=path.name) as caught:
-        one(path)
-    assert "\n" not in str(caught.value)
+    return path
+
+
+def test_a_truncated_file_is_named_when_it_is_decoded(tmp_path: Path) -> None:
+    broken = cut(tree(tmp_path, cat=2, dog=2) / "cat" / "broken.png")
+    source = load(str(tmp_path), 8, test_fraction=0).train
+    with pytest.raises(UserError) as caught:
+        source[files(source).index(broken)]
+    assert str(caught.value).startswith(f"dataset.root: {broken}: not a readable image (")
+    assert str(caught.value).endswith("; dataset.on_error=skip leaves such files out")
+
+
+def test_unreadable_files_are_left_out_counted_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = load(str(tree(tmp_path, cat=5, dog=5)), 8, test_fraction=0)
+    broken = [cut(tmp_path / "cat" / f"{name}.png") for name in "abc"] + [cut(tmp_path / "dog" / "d.jpg")]
+    (tmp_path / "dog" / "e.png").write_bytes(b"")
+    splits = load(str(tmp_path), 8, test_fraction=0, on_error="skip")
+    assert files(splits.train) == files(whole.train)
+    assert torch.equal(splits.train.targets, whole.train.targets)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("warning: dataset.root: 5 of 15 files left out: ")
+    assert [str(path) in line for path in broken] == [True, True, True, False]
+    assert line.endswith("; and 2 more")
+
+
+def test_nothing_is_said_where_every_file_is_readable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    splits = load(str(tree(tmp_path, cat=5, dog=5)), 8, test_fraction=0, on_error="skip")
+    assert len(splits.train) == 10
+    assert capsys.readouterr().out == ""
+
+
+PATHS = pytest.mark.parametrize(
+    "path", [(), ("dataset.memory_budget=0", "dataset.workers=2")], ids=["memory", "stream"]
+)
+TRAINING = (
+    "train",
+    *QUICK,
+    "dataset=image_folder",
+    "dataset.root=photos",
+    "dataset.mean=[0.5,0.5,0.5]",  # else a sample of the images is decoded at the start
+    "dataset.std=[0.5,0.5,0.5]",
+    "dataset.batch_size=4",
+    "hydra.run.dir=mine",
+)
+
+
+@PATHS
+def test_a_training_with_an_unreadable_file_ends_with_its_name(dlrun: Dlrun, path: tuple[str, ...]) -> None:
+    cut(tree(Path("photos") / "train", cat=8, dog=8) / "cat" / "broken.png")
+    tree(Path("photos") / "val", cat=2, dog=2)
+    tree(Path("photos") / "test", cat=2, dog=2)
+    ended = dlrun(*TRAINING, *path)
+    assert ended.status == 2
+    assert len(ended.errors) == 1
+    assert ended.errors[0].startswith("dlrun: dataset.root: photos/train/cat/broken.png: not a readable image (")
+    assert "Traceback" not in ended.out
+
+
+@PATHS
+def test_a_training_without_the_unreadable_files_is_the_same_as_if_they_were_not_there(
+    dlrun: Dlrun, path: tuple[str, ...]
+) -> None:
+    tree(Path("photos"), cat=10, dog=10)
+    assert dlrun(*TRAINING, *path).status == 0
+    expected = Path("mine/metrics.csv").read_text()
+    cut(Path("photos/cat/broken.png"))
+    ended = dlrun(*TRAINING, *path, "dataset.on_error=skip", "hydra.run.dir=other")
+    assert ended.status == 0, ended.err
+    warning = "warning: dataset.root: 1 of 21 files left out: photos/cat/broken.png: not a readable image ("
+    assert warning in ended.out
+    assert warning in Path("other/log.txt").read_text()
+    assert Path("other/metrics.csv").read_text() == expected
+
+
+def test_only_the_two_ways_with_errors_are_taken(dlrun: Dlrun) -> None:
+    ended = dlrun("train", "dataset=image_folder", "dataset.on_error=ignore")
+    assert ended.errors == ["dlrun: dataset.on_error='ignore': expected 'raise' or 'skip'"]
