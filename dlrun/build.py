@@ -31,6 +31,9 @@ from dlrun.model.normalized import Normalized
 from dlrun.scheduler.schedule import Schedule
 from dlrun.task.task import Task
 
+HYDRA_KEYS = ("_target_", "_args_", "_convert_", "_partial_", "_recursive_")
+"""What ``instantiate`` reads itself and gives no target."""
+
 
 def data(config: DictConfig, device: torch.device, limit_batches: int | None = None) -> Data:
     """The dataset's splits as batches on the device; fills in the sizes that ``config.dataset`` leaves null."""
@@ -178,11 +181,11 @@ def _target_faults(key: str, node: DictConfig) -> Iterator[str]:
     hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
     plain: dict[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
     for name in map(str, node):
-        if name.startswith("_"):
+        if name in HYDRA_KEYS:
             continue
         if name not in parameters:
-            if not takes_any:
-                known = [known for known in parameters if known not in ("self", "params", "loss")]
+            if not takes_any or name.startswith("_"):
+                known = [known for known in ("_target_", *parameters) if known not in ("self", "params", "loss")]
                 yield f"{key}.{name}: {node._target_} takes no such argument; {suggest(name, known)}"
         elif name in hints:
             value = plain[name]

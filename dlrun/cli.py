@@ -82,6 +82,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     # Hydra's parser takes overrides only in one piece: here they may stand before, after and between its flags.
     flags = [argument for argument in arguments if not re.match(r"~|[^-].*=", argument)]
     sys.argv = [f"dlrun {verb}", *[argument for argument in arguments if argument not in flags], *flags]
+    compose.check_flags(sys.argv[1:])
     # Hydra would print its own errors, and exit with 1: with this it raises them.
     with_traceback = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     ConfigCompositionException,
+    HydraException,
     InstantiationException,
     MissingConfigException,
     OverrideParseException,
@@ -152,6 +154,21 @@ def quoted(value: Any) -> str:
     return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
+def check_flags(arguments: list[str]) -> None:
+    """Refuse flags that Hydra does not know in one line, where it would print its usage.
+
+    Raises:
+        UserError: names the flag.
+    """
+
+    def fail(message: str) -> NoReturn:
+        raise UserError(" ".join(message.split()) + "; see --help")
+
+    parser = get_args_parser()
+    parser.error = fail  # type: ignore[method-assign]
+    parser.parse_args(arguments)
+
+
 def faults(error: Exception, verb: str, arguments: list[str]) -> list[str]:
     """Lines for an exception of Hydra or OmegaConf, with the choices or the nearest spelling where it names none."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
@@ -159,7 +176,8 @@ def faults(error: Exception, verb: str, arguments: list[str]) -> list[str]:
         choices = [name for name in error.options or [] if not name.startswith("_")]
         return [f"{group}={choice}: no such choice; {suggest(choice, choices)}"]
     if isinstance(error, OverrideParseException):
-        return [f"{error.override}: not understood; expected KEY=VALUE, with quotes around special characters"]
+        what = " ".join(str(error.override).split())
+        return [f"{what}: not understood; expected KEY=VALUE, with quotes around special characters"]
     if isinstance(error.__cause__, OSError):
         return [sentence(error.__cause__)]
     if isinstance(error, OSError):
@@ -170,7 +188,7 @@ def faults(error: Exception, verb: str, arguments: list[str]) -> list[str]:
         unknown = unknown_keys(verb, arguments)
         if unknown:
             return unknown
-    return [" ".join(str(error).split("\n")[0].split())]
+    return [" ".join((str(error) or f"not understood by Hydra ({type(error).__name__})").split("\n")[0].split())]
 
 
 def unknown_keys(verb: str, arguments: list[str]) -> list[str]:
@@ -180,16 +198,19 @@ def unknown_keys(verb: str, arguments: list[str]) -> list[str]:
     overrides = [tuple(argument.split("=", 1)) for argument in arguments if re.match(r"[\w./]+=", argument)]
     groups = {key for key, _ in overrides if any((folder / key).is_dir() for folder in folders)}
     choices = [f"{key}={value}" for key, value in overrides if key in groups and "," not in value]
-    with initialize_config_dir(str(folders[0]), version_base="1.3"):
-        path = [f"file://{folder}" for folder in folders[1:]]
-        config = compose(verb, [*choices, f"hydra.searchpath={path}"], return_hydra_config=True)
+    try:
+        with initialize_config_dir(str(folders[0]), version_base="1.3"):
+            path = [f"file://{folder}" for folder in folders[1:]]
+            config = compose(verb, [*choices, f"hydra.searchpath={path}"], return_hydra_config=True)
+    except HydraException:  # it is the choices that are wrong
+        return []
     lines = []
     for key, value in overrides:
         node: Any = config
         for part in () if key in groups else key.split("."):
             if not isinstance(node, DictConfig) or part not in node:
                 known = [str(name) for name in node] if isinstance(node, DictConfig) else []
-                known = [name for name in known if name != "hydra" and not name.startswith("_")]
+                known = [name for name in known if name != "hydra"]
                 lines.append(f"{key}={value}: no such key; {suggest(part, known)}")
                 break
             node = node[part]

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -161,8 +162,9 @@ def check(config: DictConfig) -> None:
     Raises:
         UserError: one line for every fault.
     """
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    assert isinstance(plain, dict)
+    plain = resolved(config)
+    if plain.get("verb") not in list(VERBS):
+        raise UserError(f"verb={plain.get('verb')}: expected the verb of the command line; {suggest('', VERBS)}")
     for group in ("model", "dataset"):
         if plain.get(group) is None:
             how = "with weights=FILE, or run=DIR for both" if "run" in plain else "from the groups"
@@ -174,6 +176,20 @@ def check(config: DictConfig) -> None:
         raise UserError("\n".join(_fault(fault, plain) for fault in error.errors())) from None
     if faults := combinations(plain):
         raise UserError("\n".join(faults))
+
+
+def resolved(config: DictConfig, throw_on_missing: bool = True) -> dict[str, Any]:
+    """The config as plain values, every reference in it resolved.
+
+    Raises:
+        UserError: a reference leads nowhere, or a value is missing.
+    """
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=throw_on_missing)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
 
 
 def combinations(config: Any) -> list[str]:

@@ -18,7 +18,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 from rich.table import Table
 
-from dlrun import console, interrupt
+from dlrun import console, interrupt, schema
 from dlrun.compose import job_config, job_name, refuse, withdraw
 from dlrun.difference import differences
 from dlrun.errors import RunError, UserError, sentence
@@ -41,7 +41,7 @@ class Sweep(Callback):
             # A job is known by what it does not share with the others. The jobs are composed from this list:
             with read_write(config.hydra.overrides):
                 config.hydra.overrides.hydra.append(f"hydra.job.config.override_dirname.exclude_keys={constant}")
-            base = OmegaConf.to_container(job_config(config), resolve=True)
+            base = schema.resolved(job_config(config), throw_on_missing=False)
             folder = Path(config.hydra.sweep.dir)
             check_base(folder, base, swept)
             if config.sweep.dry_run:
