@@ -20,7 +20,7 @@ from dlrun.files import write_whole
 
 Main = Callable[[DictConfig, "Run"], dict[str, Any]]
 
-RESUMABLE = ("train",)
+RESUMABLE = ("train", "finetune")
 """The verbs that continue a run which they find in their folder."""
 MAY_CHANGE = (
     "run",
@@ -35,10 +35,11 @@ MAY_CHANGE = (
     "dataset.source.root",
     "dataset.workers",
     "dataset.memory_budget",
+    "cache",
 )
 """The keys (and all below them) that do not change what a run that continues does with its data."""
-COUNTED = ("num_classes", "mean", "std")
-"""The keys that may be null in a command and are filled in from the data."""
+COUNTED = ("num_classes", "image_size", "resize_size", "channels", "mean", "std")
+"""The keys that may be null in a command and are filled in from the data or the weights."""
 
 
 class Run:
