@@ -14,7 +14,10 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from dlrun.dataset.source import fit
+
 Value = bool | int | float | str | None
+SPRITE = 32  # side in pixels of an image on the projector
 
 
 class Board:
@@ -55,6 +58,11 @@ class Board:
         """A precision-recall curve for each class, against all others."""
         for number, name in enumerate(classes):
             self.writer.add_pr_curve(f"pr/{name}", targets == number, probabilities[:, number], step)
+
+    def embedding(self, features: Tensor, labels: list[str], images: Tensor) -> None:
+        """Vectors, float (N, F), for the projector, each with its label and its image, uint8 (N, C, H, W)."""
+        small = fit(images, 3, SPRITE).float().div_(255)
+        self.writer.add_embedding(features.cpu(), labels, small, tag="features")
 
     def hparams(self, hparams: dict[str, Value], metrics: list[str], first: Collection[str]) -> None:
         """Hyperparameters for TensorBoard's table of runs, beside the last value of these scalars of the run.

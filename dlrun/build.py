@@ -61,7 +61,7 @@ def network(config: DictConfig, task: Task) -> nn.Module:
     try:
         with torch.inference_mode():
             output = made.eval()(image)
-    except (RuntimeError, ValueError, IndexError) as error:
+    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
         reason = str(error).split("\n")[0]
         raise UserError(f"model={_name(made)}: cannot take images of {size} ({reason})") from None
     try:
@@ -106,10 +106,12 @@ def task(config: DictConfig) -> Task:
     return made
 
 
-def optimizer(config: DictConfig, network: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer of all parameters that require gradients."""
+def optimizer(
+    config: DictConfig, network: nn.Module, groups: list[dict[str, Any]] | None = None
+) -> torch.optim.Optimizer:
+    """The optimizer of all parameters that require gradients, or of groups of them with their own settings."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    made: torch.optim.Optimizer = make(config.optimizer, "optimizer", params=parameters)
+    made: torch.optim.Optimizer = make(config.optimizer, "optimizer", params=groups or parameters)
     return made
 
 

@@ -76,8 +76,13 @@ def newest(run: Path) -> dict[str, Any] | None:
     return None
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
+def load_weights(network: nn.Module, path: Path, without: str | None = None) -> None:
     """Load a state dict into a network, also one under a common wrapper key or prefix.
+
+    Args:
+        network: takes the weights.
+        path: the file.
+        without: the name of a part of the network that keeps its own, whatever the file has for it.
 
     Raises:
         UserError: the file is not readable, or its names or shapes are not the network's.
@@ -91,6 +96,8 @@ def load_weights(network: nn.Module, path: Path) -> None:
         if state and all(str(name).startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
     own = network.state_dict()
+    if without is not None:
+        own, state = ({n: v for n, v in some.items() if not str(n).startswith(f"{without}.")} for some in (own, state))
     complaints = []
     for word, names in (("missing", own.keys() - state.keys()), ("unexpected", state.keys() - own.keys())):
         if names:
@@ -104,7 +111,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
         complaints.append(f"other shapes: {_some(sorted(wrong))}")
     if complaints:
         raise UserError(f"weights={path}: does not fit {type(network).__name__}: {'; '.join(complaints)}")
-    network.load_state_dict(state)
+    network.load_state_dict(state, strict=without is None)
 
 
 def _shape(value: Any) -> str:

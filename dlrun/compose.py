@@ -26,14 +26,14 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from dlrun import help, paths, schema, trust
+from dlrun.difference import flat
 from dlrun.errors import UserError, sentence, suggest
 
 # The sections that a later verb takes from the run that it reads.
 RUN_SECTIONS = ("model", "dataset", "task", "loss", "trainer")
-# The verbs that take its whole config, and the sections and keys that are in it besides.
-WHOLE = ("train", "replay")
+# The verbs that take its whole config, and the sections that are in it besides.
+WHOLE = ("train", "replay", "finetune")
 WHOLE_SECTIONS = (*RUN_SECTIONS, "optimizer", "scheduler", "callback")
-WHOLE_KEYS = ("seed", "weights")
 LONGEST_NAME = 200  # of a job's folder, in characters; file systems take 255
 
 
@@ -133,12 +133,13 @@ def overrides_of_run(verb: str, arguments: list[str]) -> list[str]:
         saved.dataset.root = "${oc.env:DLRUN_DATA,data}"
     values = {"name": saved.name}
     if verb in WHOLE:
-        values |= {key: saved[key] for key in WHOLE_KEYS}
+        values |= own_values(verb, saved)
     else:
         saved.trainer.device = "auto"
-    if verb == "train":
+    if verb in ("train", "finetune"):
         values["hydra.run.dir"] = str(run)
-    overrides = [f"{key}={quoted(value)}" for key, value in values.items() if key not in given]
+    chosen = [key for key in values if key not in given and key.split(".")[0] not in given]
+    overrides = [f"{key}={quoted(values[key])}" for key in chosen]
     overrides.append(f"trust=[{','.join(named)}]")
     for group in WHOLE_SECTIONS if verb in WHOLE else RUN_SECTIONS:
         if group not in given:
@@ -147,10 +148,20 @@ def overrides_of_run(verb: str, arguments: list[str]) -> list[str]:
     return overrides
 
 
+def own_values(verb: str, saved: DictConfig) -> dict[str, Any]:
+    """What a run has for the keys that the verb's own file sets, on top of the groups; and its seed."""
+    own = OmegaConf.load(paths.configs() / f"{verb}.yaml")
+    assert isinstance(own, DictConfig)
+    of_run = flat(OmegaConf.to_container(saved))
+    return {key: of_run[key] for key in ["seed", *flat(own)] if key in of_run and key not in ("verb", "run")}
+
+
 def quoted(value: Any) -> str:
     """A value in Hydra's grammar."""
     if value is None or isinstance(value, (bool, int, float)):
         return "null" if value is None else str(value)
+    if isinstance(value, list):
+        return "[" + ",".join(map(quoted, value)) + "]"
     return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 

@@ -22,10 +22,11 @@ MAY_CHANGE = (
     "dataset.source.root",
     "dataset.workers",
     "dataset.memory_budget",
+    "cache",
 )
 """The keys (and all below them) that do not change what a run that continues does with its data."""
-COUNTED = ("num_classes", "mean", "std")
-"""The keys that may be null in a command and are filled in from the data."""
+COUNTED = ("num_classes", "image_size", "resize_size", "channels", "mean", "std")
+"""The keys that may be null in a command and are filled in from the data or the weights."""
 
 
 def differences(was: Any, now: Any, apart_from: Sequence[str] = ()) -> list[str]:

@@ -45,7 +45,7 @@ def verb(name: str, arguments: list[str]) -> str:
         groups.append(f"  {group:<11} {', '.join(sorted(choices)) or '(none yet)'}{chosen}")
     shared = (paths.configs() / "_base.yaml").read_text()
     for key, value, comment in re.findall(r"^([a-z_]+): (.*?)  +# (.*)$", text + "\n" + shared, re.M):
-        keys.append(f"  {key:<11} {comment} (default {value})")
+        keys.append(f"  {key:<11} {comment}" + (f" (default {value})" if value else ""))
     lines = "\n".join(_header(name))
     return f"""{lines}
 

@@ -25,7 +25,7 @@ Main = Callable[[DictConfig, "Run"], dict[str, Any]]
 
 LOCK = ".lock"
 WAIT = 10.0  # seconds that a job gives to a worker left by a killed sweep to end its step
-RESUMABLE = ("train",)
+RESUMABLE = ("train", "finetune")
 """The verbs that continue a run which they find in their folder."""
 
 

@@ -59,7 +59,7 @@ class Trainer(Section):
     epochs: Positive
     steps: Positive | None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
-    precision: Literal["fp32", "bf16", "fp16"]
+    precision: Literal["auto", "fp32", "bf16", "fp16"]
     accumulate: Positive
     clip_norm: PositiveFloat | None
     ema: Fraction | None
@@ -92,8 +92,11 @@ class Dataset(Section):
     source: Component
     root: str
     image_size: Positive | None
+    resize_size: Positive | None
     channels: Literal[1, 3]
     num_classes: Positive | None
+    classes: list[str | int] | None
+    per_class: Positive | None
     mean: list[float] | None
     std: list[PositiveFloat] | None
     normalize: bool
@@ -153,7 +156,31 @@ class Evaluate(Verb):
     top_k: Positive
 
 
-VERBS: dict[str, type[Verb]] = {"train": Train, "replay": Replay, "evaluate": Evaluate}
+class Unfreeze(Section):
+    """When and how fast the whole network trains; ``configs/finetune.yaml`` explains the keys."""
+
+    epoch: Natural | None
+    lr: PositiveFloat
+    decay: Annotated[float, Field(gt=0, le=1)]
+    batch_norm: bool
+
+
+class FinetuneDataset(Dataset):
+    """What comes with the weights may be left to them."""
+
+    channels: Literal[1, 3] | None  # type: ignore[assignment]
+
+
+class Finetune(Train):
+    """``dlrun finetune``."""
+
+    dataset: FinetuneDataset
+    views: Natural | None
+    cache: str
+    unfreeze: Unfreeze
+
+
+VERBS: dict[str, type[Verb]] = {"train": Train, "replay": Replay, "evaluate": Evaluate, "finetune": Finetune}
 
 
 def check(config: DictConfig) -> None:

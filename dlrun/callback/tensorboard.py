@@ -35,7 +35,8 @@ class TensorBoard(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Write what is known before the first step; a run that continues has it already."""
-        self._board = Board(trainer.folder, self.images)
+        if self._board is None:
+            self._board = Board(trainer.folder, self.images)
         if trainer.progress.step:
             return
         test = trainer.monitor.replace("val/", "test/")
@@ -43,8 +44,8 @@ class TensorBoard(Callback):
         self.board.layout(trainer.task.metric_names)
         self.board.text("config", (trainer.folder / "config.yaml").read_text())
         train = trainer.data.train
-        batch = next(train.epoch(0))
         if self.images:
+            batch = next(train.pictures())
             images, targets = batch.images[: self.images].cpu(), batch.targets[: self.images].cpu()
             names = [trainer.data.classes[index] for index in (targets.argmax(1) if targets.ndim > 1 else targets)]
             self.board.figure("samples", image_grid(images, names), 0)
@@ -52,7 +53,7 @@ class TensorBoard(Callback):
             with warnings.catch_warnings():  # the tracer warns of every Python branch on a size
                 warnings.simplefilter("ignore")
                 trainer.model.eval()
-                self.board.graph(trainer.model, batch.images[:1])
+                self.board.graph(trainer.model, next(train.epoch()).images[:1])
 
     def on_log(self, trainer: Trainer, log: StepLog) -> None:
         """The loss of every step; what else there is, once for all of them."""

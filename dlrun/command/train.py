@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import build, checkpoint, console, device, environment, interrupt, seeding
+from dlrun import build, checkpoint, console, device, environment, interrupt, schema, seeding
 from dlrun.board import Value
+from dlrun.callback.callback import Callback
+from dlrun.dataset.data import Data
+from dlrun.model.normalized import Normalized
 from dlrun.run import Run
+from dlrun.task.task import Task
 from dlrun.trainer import Trainer
 
 
@@ -32,33 +37,55 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         f"{config.name} on {place}: {parameters:,} parameters; {data.train.num_images:,} images to train,"
         f" {data.val.num_images:,} to validate, {data.test.num_images:,} to test"
     )
-    hydra = HydraConfig.get()
-    overridden = [override.lstrip("+~").split("=")[0] for override in hydra.overrides.task]
-    trainer = Trainer(
-        model=model,
-        task=task,
-        optimizer=build.optimizer(config, model),
-        schedule=build.schedule(config),
-        data=data,
-        options=options,
-        device=place,
-        callbacks=build.callbacks(config),
-        folder=run.path,
-        hparams=hparams(config, hydra.runtime.choices, overridden),
-        swept=overridden,
-    )
+    optimizer, callbacks = build.optimizer(config, model), build.callbacks(config)
+    trainer = make_trainer(config, run, model, task, data, options, place, optimizer, callbacks)
     try:
         continue_from(trainer, resumes)
         run.save_config(config)  # again, now that the data's sizes are known
         with interrupt.at_check():
             trainer.fit()
-        best = run.path / "checkpoints" / "best.pt"
-        if best.exists():
-            checkpoint.load_weights(trainer.eval_model.network, best)
-        tested = trainer.test()
+        result = test_best(trainer)
     finally:
         for callback in trainer.callbacks:
             callback.close()
+    return {**result, "parameters": parameters}
+
+
+def make_trainer(
+    config: DictConfig,
+    run: Run,
+    model: Normalized,
+    task: Task,
+    data: Data,
+    options: schema.Trainer,
+    place: torch.device,
+    optimizer: torch.optim.Optimizer,
+    callbacks: Sequence[Callback],
+) -> Trainer:
+    """A trainer for the run, with the config's schedule, and the hyperparameters for TensorBoard."""
+    hydra = HydraConfig.get()
+    overridden = [override.lstrip("+~").split("=")[0] for override in hydra.overrides.task]
+    return Trainer(
+        model=model,
+        task=task,
+        optimizer=optimizer,
+        schedule=build.schedule(config),
+        data=data,
+        options=options,
+        device=place,
+        callbacks=callbacks,
+        folder=run.path,
+        hparams=hparams(config, hydra.runtime.choices, overridden),
+        swept=overridden,
+    )
+
+
+def test_best(trainer: Trainer) -> dict[str, Any]:
+    """Test the checkpoint that validated best, once; returns what goes into ``result.json``."""
+    best = trainer.folder / "checkpoints" / "best.pt"
+    if best.exists():
+        checkpoint.load_weights(trainer.eval_model.network, best)
+    tested = trainer.test()
     progress = trainer.progress
     return {
         "metrics": {**progress.best_metrics, **tested},
@@ -68,9 +95,8 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         "best_epoch": progress.best_epoch,
         "epochs": progress.epoch,
         "steps": progress.step,
-        "parameters": parameters,
-        "classes": data.classes,
-        "environment": environment.describe(place),
+        "classes": trainer.data.classes,
+        "environment": environment.describe(trainer.device),
     }
 
 

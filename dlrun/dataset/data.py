@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dlrun.dataset.augment import Augment
 from dlrun.dataset.loader import Loader, Resized
 from dlrun.dataset.source import Source, Splits, stratified
-from dlrun.errors import UserError
+from dlrun.errors import UserError, suggest
 
 GIB = 2**30
 
@@ -54,15 +55,22 @@ def prepare(splits: Splits, config: Any, seed: int, device: torch.device, limit_
     Raises:
         UserError: the config's ``num_classes`` differs from the data's, or a split is empty.
     """
-    if config.num_classes not in (None, len(splits.classes)):
+    if config.resize_size < config.image_size:
+        raise UserError(f"dataset.resize_size={config.resize_size}: smaller than image_size={config.image_size}")
+    renumbered = None
+    if config.classes is not None:
+        splits, renumbered = choose(splits, [str(name) for name in config.classes])
+    elif config.num_classes not in (None, len(splits.classes)):
         raise UserError(f"dataset.num_classes={config.num_classes}: the data has {len(splits.classes)} classes")
     config.num_classes = len(splits.classes)
+    if config.per_class is not None:
+        splits = replace(splits, train=few(splits.train, config.per_class, seed))
     train, val = splits.train, splits.val
     if val is None:
         rest, held_out = stratified(train.targets, config.val_fraction, seed)
         train, val = train.subset(rest), train.subset(held_out)
     sources = {
-        name: Resized(source, config.channels, config.image_size)
+        name: Resized(source, config.channels, config.image_size, config.resize_size, renumbered)
         for name, source in (("train", train), ("val", val), ("test", splits.test))
     }
     empty = [name for name, source in sources.items() if name != "val" and not len(source)]
@@ -94,6 +102,44 @@ def prepare(splits: Splits, config: Any, seed: int, device: torch.device, limit_
         test=loader("test", config.eval_batch_size, None, None),
         classes=splits.classes,
     )
+
+
+def choose(splits: Splits, classes: list[str]) -> tuple[Splits, Tensor]:
+    """The images of some classes alone.
+
+    Args:
+        splits: of a dataset.
+        classes: names of its classes.
+
+    Returns:
+        The splits, and the new number of every old class, int64 (K,): the place in ``classes``.
+
+    Raises:
+        UserError: there is no such class, or fewer than two are named.
+    """
+    for name in classes:
+        if name not in splits.classes:
+            raise UserError(f"dataset.classes={name}: no such class; {suggest(name, splits.classes)}")
+    if len(set(classes)) != len(classes) or len(classes) < 2:
+        raise UserError(f"dataset.classes=[{','.join(classes)}]: expected two or more different classes")
+    renumbered = torch.full((len(splits.classes),), -1)
+    renumbered[[splits.classes.index(name) for name in classes]] = torch.arange(len(classes))
+
+    def part(source: Source) -> Source:
+        return source.subset(torch.nonzero(renumbered[source.targets] >= 0).flatten())
+
+    val = None if splits.val is None else part(splits.val)
+    return Splits(part(splits.train), part(splits.test), classes, val), renumbered
+
+
+def few(source: Source, count: int, seed: int) -> Source:
+    """So many images of every class, or all where a class has fewer, chosen by seed and in their order."""
+    shuffled = torch.randperm(len(source), generator=torch.Generator().manual_seed(seed))
+    by_class = shuffled[torch.argsort(source.targets[shuffled], stable=True)]
+    sizes = source.targets.bincount()
+    first = sizes.cumsum(0) - sizes
+    rank = torch.arange(len(source)) - first[source.targets[by_class]]
+    return source.subset(by_class[rank < count].sort().values)
 
 
 def mean_and_std(source: Source, sample: int = 1000) -> tuple[list[float], list[float]]:

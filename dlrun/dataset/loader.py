@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +72,11 @@ class Loader:
         return min(len(self.source), len(self) * self.batch_size)
 
     def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from batch ``start`` on."""
+        """The batches of an epoch from batch ``start`` on, as the model takes them."""
+        return self.pictures(epoch, start)
+
+    def pictures(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+        """The same as images, whatever the model takes."""
         for number, (images, targets) in enumerate(self._bytes(self._order(epoch)[start:]), start):
             images = images.to(self.device, non_blocking=True).float().div_(255)
             targets = targets.to(self.device, non_blocking=True)
@@ -131,16 +135,27 @@ class _Items(Dataset[tuple[Tensor, Tensor]]):
 
 @dataclass
 class Resized:
-    """A source with every image brought to one size and number of channels, when it is asked for."""
+    """A source with every image brought to one size and number of channels, when it is asked for.
+
+    Args:
+        source: the images.
+        channels: 1 or 3.
+        image_size: the side in pixels.
+        resize_size: the side to resize to before the middle is cut out; None for image_size.
+        renumbered: the new class for every class of the source, int64 (K,); None keeps them.
+    """
 
     source: Source
     channels: int
     image_size: int
+    resize_size: int | None = None
+    renumbered: Tensor | None = None
 
     @property
     def targets(self) -> Tensor:
-        """The targets of the source."""
-        return self.source.targets
+        """The targets of the source, renumbered."""
+        targets = self.source.targets
+        return targets if self.renumbered is None else self.renumbered[targets]
 
     def __len__(self) -> int:
         """The number of images."""
@@ -148,17 +163,24 @@ class Resized:
 
     def __getitem__(self, index: int) -> Tensor:
         """Image ``index`` in its new size."""
-        return fit(self.source[index], self.channels, self.image_size)
+        return self.fit(self.source[index])
+
+    def fit(self, images: Tensor) -> Tensor:
+        """Bring images of the source, uint8 (..., C, H, W), to the new size."""
+        side = self.resize_size or self.image_size
+        border = (side - self.image_size) // 2
+        inside = slice(border, border + self.image_size)
+        return fit(images, self.channels, side)[..., inside, inside]
 
     def subset(self, indices: Tensor) -> Source:
         """The images at these indices."""
-        return Resized(self.source.subset(indices), self.channels, self.image_size)
+        return replace(self, source=self.source.subset(indices))
 
 
 def _in_memory(source: Source, device: torch.device) -> TensorSource:
     """All images of a source, decoded by several threads, on the device."""
     if isinstance(source, Resized) and isinstance(source.source, TensorSource):
-        images = fit(source.source.images, source.channels, source.image_size)
+        images = source.fit(source.source.images)
     elif isinstance(source, TensorSource):
         images = source.images
     else:

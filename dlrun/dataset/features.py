@@ -1,0 +1,221 @@
+"""What a frozen backbone makes of the images: computed once, kept on disk, and given out as batches.
+
+A file of the cache holds a row of features for each image, found by the hash of the image's content; its name is a
+hash of all that the features follow from: weights, preprocessing, and the content of all the images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from rich import progress as bars
+from torch import Tensor, nn
+
+from dlrun import checkpoint, console, interrupt
+from dlrun.dataset.augment import Augment
+from dlrun.dataset.image_folder import FileSource
+from dlrun.dataset.loader import Batch, Loader, Resized
+from dlrun.dataset.source import Source
+from dlrun.errors import UserError
+
+FORMAT = 1
+"""Of the cache: a higher number whenever the same images would give other features, or the file changes."""
+
+Backbone = Callable[[Tensor], Tensor]
+"""Takes images, float (B, C, H, W) in [0,1], and gives features, float (B, F), without gradients."""
+
+
+@dataclass
+class FeatureLoader(Loader):
+    """A loader that gives features that are there already in the place of images, in the same order.
+
+    Args:
+        views: features of every image, float (V, N, F) on the device; an epoch takes one view after another.
+    """
+
+    views: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from batch ``start`` on: features and targets."""
+        features = self.views[epoch % len(self.views)]
+        targets = self.source.targets.to(self.device)
+        for indices in self._order(epoch)[start:]:
+            places = indices.to(self.device)
+            yield Batch(features.index_select(0, places), targets.index_select(0, places))
+
+
+@dataclass
+class LiveFeatureLoader(Loader):
+    """A loader that computes the features anew in every epoch.
+
+    Args:
+        backbone: what computes them.
+    """
+
+    backbone: Backbone | None = None
+
+    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from batch ``start`` on: features and targets."""
+        assert self.backbone is not None
+        for batch in self.pictures(epoch, start):
+            yield Batch(self.backbone(batch.images).clone(), batch.targets)  # a clone may take part in gradients
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Features on disk.
+
+    Any number of processes may share a folder: one computes, the others wait for it, and no file is ever seen
+    half-written.
+
+    Args:
+        folder: of the files; made when needed.
+        backbone: what computes features that are not there.
+        origin: all that the features follow from besides the images, in plain values.
+        batch_size: images that the backbone gets at once.
+    """
+
+    folder: Path
+    backbone: Backbone
+    origin: dict[str, Any]
+    batch_size: int = 32
+
+    def views(self, loaders: Sequence[Loader], count: int = 1, augment: Augment | None = None) -> list[Tensor]:
+        """The features of the images of some loaders, which need not fit into memory themselves.
+
+        Args:
+            loaders: their images, as their sources have them.
+            count: views of every image.
+            augment: what makes the views different; None for the images as they are.
+
+        Returns:
+            float32 (count, N, F) on the CPU for each loader.
+        """
+        digests = [image_digests(loader.source) for loader in loaders]
+        place = {digest: number for number, digest in enumerate(sorted({one for some in digests for one in some}))}
+        shape = (count, len(place))
+        settings = {**self.origin, "count": count, "augment": None, "format": FORMAT}
+        if augment is not None:
+            settings |= {"augment": vars(augment), "seed": loaders[0].seed}
+        key = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+        for digest in place:
+            key.update(digest)
+        name = key.hexdigest()[:32]
+        path = self.folder / f"{name}.pt"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            features = self._read(path, name, shape)
+            if features is None:
+                features = self._computed(loaders, digests, place, count, augment)
+                checkpoint.save({"key": name, "features": features}, path)
+        return [features[:, torch.tensor([place[one] for one in some], dtype=torch.int64)] for some in digests]
+
+    def _read(self, path: Path, name: str, shape: tuple[int, int]) -> Tensor | None:
+        """The features of a file, or None where there is no such file, or a damaged or foreign one."""
+        if not path.exists():
+            return None
+        try:
+            found = checkpoint.load(path, "cache")
+        except UserError as error:
+            console.say(f"warning: {error}; computing the features again")
+            return None
+        features = found.get("features")
+        if found.get("key") != name or not isinstance(features, Tensor) or features.shape[:2] != shape:
+            console.say(f"warning: cache={path}: holds something else; computing the features again")
+            return None
+        console.say(f"features of {shape[1]:,} images from {path}")
+        return features
+
+    def _computed(
+        self,
+        loaders: Sequence[Loader],
+        digests: list[list[bytes]],
+        place: dict[bytes, int],
+        count: int,
+        augment: Augment | None,
+    ) -> Tensor:
+        """Run the backbone on every image once for each view; workers decode the next images meanwhile."""
+        features = torch.empty(0)
+        done: set[bytes] = set()  # an image that occurs twice is computed once
+        started, total = time.perf_counter(), count * len(place)
+        with feature_bar(total) as bar:
+            task = bar.add_task("features", total=total, speed="")
+            for loader, some in zip(loaders, digests, strict=True):
+                first = {one: number for number, one in reversed(list(enumerate(some))) if one not in done}
+                new = sorted(first.values())
+                rows = torch.tensor([place[some[number]] for number in new], dtype=torch.int64)
+                part = replace(
+                    loader,
+                    source=loader.source.subset(torch.tensor(new, dtype=torch.int64)),
+                    batch_size=self.batch_size,
+                    in_memory=False,
+                    limit=None,
+                    augment=augment,
+                )
+                for view in range(count):
+                    numbers = rows if part.seed is None else rows[torch.cat(part._order(view))]
+                    start = 0
+                    for batch in part.pictures(view):
+                        interrupt.check()
+                        found = self.backbone(batch.images).cpu()
+                        if not len(features):
+                            features = torch.empty(count, len(place), found.shape[1])
+                        features[view, numbers[start : start + len(found)]] = found
+                        start += len(found)
+                        bar.update(task, advance=len(found), speed=f"{bar.tasks[task].speed or 0:,.0f} images/s")
+                done.update(first)
+        seconds = time.perf_counter() - started
+        console.say(f"features of {total:,} images in {seconds:.1f} s: {total / max(seconds, 1e-9):,.1f} images/s")
+        return features
+
+
+def feature_bar(total: int) -> bars.Progress:
+    """A bar with images per second and time left on a terminal; elsewhere it says once what is going on."""
+    if not console.terminal.is_terminal:
+        console.say(f"computing features: {total:,} images")
+    return bars.Progress(
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn("{task.fields[speed]}"),
+        bars.TimeRemainingColumn(),
+        console=console.terminal,
+        disable=not console.terminal.is_terminal,
+        transient=True,
+    )
+
+
+def image_digests(source: Source) -> list[bytes]:
+    """The SHA-256 of every image's content: of the file's bytes, or else of the pixels as the dataset has them."""
+    if isinstance(source, Resized):
+        source = source.source
+
+    def digest(index: int) -> bytes:
+        if isinstance(source, FileSource):
+            content = source.paths[index].read_bytes()
+        else:
+            image = source[index]
+            content = f"{tuple(image.shape)}".encode() + image.contiguous().cpu().numpy().tobytes()
+        return hashlib.sha256(content).digest()
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(digest, range(len(source))))
+
+
+def weights_digest(network: nn.Module, without: str) -> str:
+    """The SHA-256 of a network's state dict, names and values, without the part of this name."""
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        if not name.startswith(f"{without}."):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
