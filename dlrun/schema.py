@@ -180,7 +180,21 @@ class AttackVerb(Measure):
     save: bool
 
 
-VERBS: dict[str, type[Verb]] = {"train": Train, "replay": Replay, "evaluate": Evaluate, "attack": AttackVerb}
+class Certify(Measure):
+    """``dlrun certify``."""
+
+    attack: Attack
+    eps: Radii
+    method: Literal["auto", "interval", "polytope", "lipschitz"]
+
+
+VERBS: dict[str, type[Verb]] = {
+    "train": Train,
+    "replay": Replay,
+    "evaluate": Evaluate,
+    "attack": AttackVerb,
+    "certify": Certify,
+}
 FRACTIONS = ("eps", "step_size")
 """The keys whose numbers may be written as a fraction, such as 8/255."""
 

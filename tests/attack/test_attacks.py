@@ -219,10 +219,22 @@ def test_objectives() -> None:
     assert dlr(logits[:, :2], torch.tensor([0, 0])).tolist() == [3.0, -7.0]
 
 
-@pytest.mark.parametrize(("channels", "kernel", "padding", "size"), [(1, 5, 2, 28), (3, 3, 1, 32), (2, 3, 0, 7)])
-def test_the_fast_gradient_of_images_is_autograds(channels: int, kernel: int, padding: int, size: int) -> None:
+CONVOLUTIONS = [
+    (1, 5, 1, 2, 28),
+    (3, 3, 1, 1, 32),
+    (2, 3, 1, 0, 7),
+    (1, 4, 2, 1, 28),
+    (3, 7, 2, 3, 16),
+    (1, 3, 2, 0, 9),
+]
+
+
+@pytest.mark.parametrize(("channels", "kernel", "stride", "padding", "size"), CONVOLUTIONS)
+def test_the_fast_gradient_of_images_is_autograds(
+    channels: int, kernel: int, stride: int, padding: int, size: int
+) -> None:
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(channels, 5, kernel, padding=padding), nn.Tanh(), nn.Flatten())
+    net = nn.Sequential(nn.Conv2d(channels, 5, kernel, stride, padding), nn.Tanh(), nn.Flatten())
     pixels = torch.rand(3, channels, size, size)
     weights = torch.randn_like(net(pixels))
     slow = pixels.clone().requires_grad_()
