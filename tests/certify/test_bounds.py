@@ -52,7 +52,7 @@ def exact_margin(net: nn.Sequential, image: Tensor, eps: float, target: int, oth
         last = dense[-1].weight.detach().numpy()
         difference = last[target] - last[other]
         bias = dense[-1].bias.detach()
-    constant = difference @ shift + float(bias[target] - bias[other])
+        constant = difference @ shift + float(bias[target] - bias[other])
         found = linprog(difference @ slope, np.concatenate(rows), np.concatenate(limits), bounds=pixels)
         if found.status == 0:
             least = min(least, found.fun + constant)
