@@ -23,6 +23,7 @@ from pydantic import (
 from torch import nn
 
 from dlrun import checkpoint, schema
+from dlrun.attack.attack import Attack
 from dlrun.callback.callback import Callback
 from dlrun.dataset.data import Data, prepare
 from dlrun.dataset.source import Splits
@@ -106,6 +107,22 @@ def task(config: DictConfig) -> Task:
     return made
 
 
+def attack(config: DictConfig) -> Attack:
+    """The attack; needs no data yet.
+
+    Raises:
+        UserError: an argument is wrong, or its target is no class of the dataset.
+    """
+    check_targets(config)
+    made = make(config.attack, "attack")
+    if not isinstance(made, Attack):
+        raise UserError(f"attack._target_={config.attack._target_}: is no dlrun.attack.attack.Attack")
+    classes = config.dataset.num_classes
+    if made.target is not None and classes is not None and made.target >= classes:
+        raise UserError(f"attack.target={made.target}: expected a class, 0 to {classes - 1}")
+    return made
+
+
 def optimizer(
     config: DictConfig, network: nn.Module, groups: list[dict[str, Any]] | None = None
 ) -> torch.optim.Optimizer:
@@ -166,7 +183,7 @@ def targets(node: Any, key: str = "") -> Iterator[tuple[str, DictConfig]]:
     if "_target_" in node:
         yield key, node
     for name in map(str, node):
-        if not OmegaConf.is_missing(node, name):
+        if not OmegaConf.is_missing(node, name) and not OmegaConf.is_interpolation(node, name):
             yield from targets(node[name], f"{key}.{name}".lstrip("."))
 
 

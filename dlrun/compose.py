@@ -33,7 +33,7 @@ from dlrun.errors import UserError, sentence, suggest
 RUN_SECTIONS = ("model", "dataset", "task", "loss", "trainer")
 # The verbs that take its whole config, and the sections that are in it besides.
 WHOLE = ("train", "replay", "finetune")
-WHOLE_SECTIONS = (*RUN_SECTIONS, "optimizer", "scheduler", "callback")
+WHOLE_SECTIONS = (*RUN_SECTIONS, "optimizer", "scheduler", "callback", "attack")
 LONGEST_NAME = 200  # of a job's folder, in characters; file systems take 255
 
 
@@ -142,7 +142,7 @@ def overrides_of_run(verb: str, arguments: list[str]) -> list[str]:
     overrides = [f"{key}={quoted(values[key])}" for key in chosen]
     overrides.append(f"trust=[{','.join(named)}]")
     for group in WHOLE_SECTIONS if verb in WHOLE else RUN_SECTIONS:
-        if group not in given:
+        if group not in given and group in saved:
             ConfigStore.instance().store(group=group, name="of_run", node=saved[group])
             overrides.append(f"{group}=of_run")
     return overrides

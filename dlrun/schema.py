@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dlrun.errors import UserError, suggest
 
@@ -24,6 +25,18 @@ PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NaturalFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+def _radii(value: Any) -> Any:
+    values = value if isinstance(value, list) else [value]
+    numbers = [one for one in values if isinstance(one, (int, float)) and not isinstance(one, bool)]
+    if not values or len(numbers) < len(values) or not all(0 <= one < math.inf for one in numbers):
+        raise PydanticCustomError("radii", "expected 0 or more, such as 0.1 or 8/255, or a list of such numbers")
+    return value
+
+
+Radii = Annotated[Any, AfterValidator(_radii)]
+"""Of a perturbation: one number or several."""
 
 
 class Section(BaseModel):
@@ -51,6 +64,16 @@ class Scheduler(Component):
 
     warmup_steps: Natural
     warmup_epochs: Natural
+
+
+class Attack(Component):
+    """What all attacks say, and the bounds that the iterative ones share."""
+
+    eps: Radii
+    steps: Natural = 0
+    step_size: NaturalFloat | None = None
+    restarts: Positive = 1
+    queries: Positive = 1
 
 
 class Trainer(Section):
@@ -138,6 +161,7 @@ class Train(Verb):
     callback: dict[str, Component | None]
     run: str | None
     weights: str | None
+    attack: Attack | None = None
 
 
 class Replay(Train):
@@ -146,13 +170,18 @@ class Replay(Train):
     run: str
 
 
-class Evaluate(Verb):
-    """``dlrun evaluate``."""
+class Measure(Verb):
+    """The verbs that measure a trained model on a split."""
 
     run: str | None
     weights: str | None
     split: Literal["train", "val", "test"]
     limit: Positive | None
+
+
+class Evaluate(Measure):
+    """``dlrun evaluate``."""
+
     top_k: Positive
 
 
@@ -180,15 +209,41 @@ class Finetune(Train):
     unfreeze: Unfreeze
 
 
-VERBS: dict[str, type[Verb]] = {"train": Train, "replay": Replay, "evaluate": Evaluate, "finetune": Finetune}
+class AttackVerb(Measure):
+    """``dlrun attack``."""
+
+    attack: Attack
+    check: Natural
+    save: bool
+
+
+class Certify(Measure):
+    """``dlrun certify``."""
+
+    attack: Attack
+    eps: Radii
+    method: Literal["auto", "interval", "polytope", "lipschitz"]
+
+
+VERBS: dict[str, type[Verb]] = {
+    "train": Train,
+    "replay": Replay,
+    "evaluate": Evaluate,
+    "finetune": Finetune,
+    "attack": AttackVerb,
+    "certify": Certify,
+}
+FRACTIONS = ("eps", "step_size")
+"""The keys whose numbers may be written as a fraction, such as 8/255."""
 
 
 def check(config: DictConfig) -> None:
-    """Refuse a composed config with a wrong key, type or value.
+    """Refuse a composed config with a wrong key, type or value; fractions in it (``8/255``) become numbers.
 
     Raises:
         UserError: one line for every fault.
     """
+    divide(config)
     plain = resolved(config)
     if plain.get("verb") not in list(VERBS):
         raise UserError(f"verb={plain.get('verb')}: expected the verb of the command line; {suggest('', VERBS)}")
@@ -236,6 +291,24 @@ def combinations(config: Any) -> list[str]:
         for key, value, other, bound in pairs
         if value > bound
     ]
+
+
+def divide(config: DictConfig) -> None:
+    """Replace the texts ``a/b`` under the keys that may be fractions by their quotients, in place."""
+    for key in map(str, config):
+        value = None if OmegaConf.is_missing(config, key) or OmegaConf.is_interpolation(config, key) else config[key]
+        if isinstance(value, DictConfig):
+            divide(value)
+        elif key in FRACTIONS and value is not None:
+            config[key] = [_quotient(each) for each in value] if isinstance(value, ListConfig) else _quotient(value)
+
+
+def _quotient(value: Any) -> Any:
+    parts = re.fullmatch(r"\s*([0-9.]+)\s*/\s*([0-9.]+)\s*", value) if isinstance(value, str) else None
+    try:
+        return float(parts[1]) / float(parts[2]) if parts else value
+    except (ValueError, ZeroDivisionError):
+        return value  # refused as it stands
 
 
 def _fault(fault: ErrorDetails, config: Any) -> str:

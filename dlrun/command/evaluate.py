@@ -9,32 +9,21 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.table import Table
 
-from dlrun import build, console, device, paths, seeding
+from dlrun import console
 from dlrun.board import Board
 from dlrun.errors import UserError
 from dlrun.evaluation import score
 from dlrun.figure.confusion_matrix import confusion_matrix
-from dlrun.precision import Precision
 from dlrun.run import Run
 from dlrun.task.classification import ClassificationScores
+from dlrun.trained import open_trained
 
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Evaluate as the config says, into the run's folder; returns what goes into ``result.json``."""
-    if config.run is not None and config.weights is None:
-        config.weights = str(paths.find_run(config.run) / "checkpoints" / "best.pt")
-    if config.weights is None:
-        raise UserError("weights: none given; expected run=DIR, or model=NAME weights=FILE dataset=NAME")
-    build.check_targets(config)
-    options = build.trainer_options(config)
-    place = device.choose(options.device)
-    seeding.seed_everything(config.seed, options.deterministic)
-    data = build.data(config, place)
-    task = build.task(config)
-    model = build.model(config, task, place)
-    run.save_config(config)
-    loader = data.evaluation(config.split, config.limit)
-    scores = score(task, model, loader, Precision(options.precision, place))
+    trained = open_trained(config, run)
+    task, data, loader = trained.task, trained.data, trained.loader
+    scores = score(task, trained.model, loader, trained.precision)
     if not isinstance(scores, ClassificationScores):
         raise UserError(f"task={type(task).__name__}: evaluate measures classification")
 

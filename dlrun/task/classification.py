@@ -115,7 +115,7 @@ class Classification(Task):
     """One class for every image; the loss takes logits (B, K) and class indices (B,) or probabilities (B, K)."""
 
     monitor = "val/accuracy"
-    metric_names = ("loss", "accuracy")
+    metric_names: tuple[str, ...] = ("loss", "accuracy")
 
     def forward(self, model: Callable[[Tensor], Tensor], batch: Batch) -> Forward:
         """The model's logits and their loss."""

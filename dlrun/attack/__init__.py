@@ -1,0 +1,1 @@
+"""Adversarial attacks: the smallest change of an image's pixels that changes its class."""

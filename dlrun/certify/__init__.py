@@ -1,0 +1,1 @@
+"""Certificates: bounds on what any perturbation can do to a network's outputs."""

@@ -1,0 +1,242 @@
+"""``dlrun attack``: a model's accuracy under an adversarial attack."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from rich.table import Table
+from torch import Tensor
+
+from dlrun import build, checkpoint, console
+from dlrun.attack.attack import Attack
+from dlrun.attack.ball import length
+from dlrun.attack.checks import logits_of, not_falling, signs_of_masking
+from dlrun.binomial import wilson
+from dlrun.board import Board
+from dlrun.dataset.loader import Batch
+from dlrun.errors import UserError
+from dlrun.evaluation import score
+from dlrun.figure.adversarial import adversarial
+from dlrun.figure.curve import curve
+from dlrun.run import Run
+from dlrun.task.classification import Classification, ClassificationScores
+from dlrun.trained import Trained, open_trained
+
+Scoring = Callable[[Callable[[Batch], Batch] | None], ClassificationScores]
+
+SHOWN = 10
+"""Images in the picture."""
+
+
+@dataclass
+class Attacked:
+    """What an attack with one radius left of a split."""
+
+    eps: float
+    scores: ClassificationScores
+    """Of the attacked images."""
+    images: list[Tensor]
+    """The attacked images on the CPU, batches of float (B, C, H, W) in [0,1]; none unless they are to be kept."""
+    linf: Tensor
+    """The largest change of a pixel, (N,)."""
+    l2: Tensor
+    """The Euclidean length of the change, (N,)."""
+    queries: int
+    seconds: float
+
+    @property
+    def right(self) -> Tensor:
+        """Which images the model still gets right, bool (N,)."""
+        return self.scores.predictions == self.scores.targets
+
+    @property
+    def accuracy(self) -> float:
+        """The share of them."""
+        return int(self.right.sum()) / len(self.right)
+
+
+def main(config: DictConfig, run: Run) -> dict[str, Any]:
+    """Attack as the config says, into the run's folder; returns what goes into ``result.json``."""
+    attack = build.attack(config)
+    trained = open_trained(config, run)
+    clean, steps = measure(trained, attack, keep=config.save)
+    warnings = not_falling([(step.eps, step.accuracy) for step in steps])
+    if config.check and max(attack.radii) > 0:
+        batch = next(trained.data.evaluation(config.split, min(config.check, trained.loader.num_images)).epoch())
+        warnings += signs_of_masking(trained.model, attack, batch.images, batch.targets)
+
+    say_table(clean, steps, f"{config.weights}, {config.split}, {len(clean.targets):,} images, {attack.norm}")
+    for warning in warnings:
+        console.say(f"warning: {warning}")
+    write_table(run.path / "curve.csv", steps)
+    write_examples(run.path / "examples.csv", clean, steps, trained.data.classes)
+    draw(run.path, clean, steps, trained, attack)
+    if config.save:
+        tensors = {"images": torch.stack([torch.cat(step.images) for step in steps]), "targets": clean.targets}
+        checkpoint.save({**tensors, "eps": [step.eps for step in steps]}, run.path / "adversarial.pt")
+    return {
+        "metrics": {"clean_accuracy": clean.metrics()["accuracy"], "robust_accuracy": steps[-1].accuracy},
+        "curve": [row(step) for step in steps],
+        "examples": len(clean.targets),
+        "warnings": warnings,
+    }
+
+
+def measure(trained: Trained, attack: Attack, keep: bool = False) -> tuple[ClassificationScores, list[Attacked]]:
+    """Scores of the clean images, and of the attacked ones for each of the attack's radii.
+
+    Args:
+        trained: model and data.
+        attack: what comes in front of the scoring loop.
+        keep: the attacked images too.
+
+    Raises:
+        UserError: the task is no classification.
+    """
+    if not isinstance(trained.task, Classification):
+        raise UserError(f"task={type(trained.task).__name__}: an attack measures classification")
+    # A task that attacks its batches would do so here too.
+    task = Classification(trained.task.loss, trained.task.num_classes)
+
+    def scores(before: Callable[[Batch], Batch] | None = None) -> ClassificationScores:
+        found = score(task, trained.model, trained.loader, trained.precision, before)
+        assert isinstance(found, ClassificationScores)
+        return found
+
+    clean, steps = scores(), list[Attacked]()
+    for eps in attack.radii:
+        steps.append(one_radius(trained, attack.at(eps), scores, keep))
+        low, high = wilson(int(steps[-1].right.sum()), len(clean.targets))
+        console.say(
+            f"eps={eps:.4g}: accuracy {steps[-1].accuracy:.4f} ({low:.4f} to {high:.4f}), {steps[-1].seconds:.1f} s"
+        )
+    return clean, steps
+
+
+def one_radius(trained: Trained, attack: Attack, scores: Scoring, keep: bool) -> Attacked:
+    """Attack all batches."""
+    images: list[Tensor] = []
+    linf: list[Tensor] = []
+    l2: list[Tensor] = []
+
+    def before(batch: Batch) -> Batch:
+        attacked = attack(trained.model, batch.images, batch.targets)
+        change = attacked - batch.images
+        if keep:
+            images.append(attacked.cpu())
+        linf.append(change.abs().amax(dim=(1, 2, 3)).cpu())
+        l2.append(length(change).cpu())
+        return Batch(attacked, batch.targets)
+
+    started = time.perf_counter()
+    found = scores(before)
+    seconds = time.perf_counter() - started
+    return Attacked(attack.eps, found, images, torch.cat(linf), torch.cat(l2), attack.queries, round(seconds, 3))
+
+
+def row(step: Attacked) -> dict[str, float]:
+    """The figures of one radius; mean changes are those of the images that it fooled or that resisted, both."""
+    low, high = wilson(int(step.right.sum()), len(step.right))
+    return {
+        "eps": step.eps,
+        "robust_accuracy": step.accuracy,
+        "low": low,
+        "high": high,
+        "mean_linf": float(step.linf.mean()),
+        "mean_l2": float(step.l2.mean()),
+        "queries": step.queries,
+        "seconds": step.seconds,
+    }
+
+
+def say_table(clean: ClassificationScores, steps: Sequence[Attacked], title: str) -> None:
+    """Print the figures."""
+    right, total = int((clean.predictions == clean.targets).sum()), len(clean.targets)
+    low, high = wilson(right, total)
+    table = Table(
+        "eps", "accuracy", "95% interval", "mean linf", "mean l2", "queries per image", "seconds", title=title
+    )
+    table.add_row("clean", f"{right / total:.4f}", f"{low:.4f} to {high:.4f}", "", "", "", "")
+    for step in steps:
+        figures = row(step)
+        table.add_row(
+            f"{step.eps:.4g}",
+            f"{step.accuracy:.4f}",
+            f"{figures['low']:.4f} to {figures['high']:.4f}",
+            f"{figures['mean_linf']:.4f}",
+            f"{figures['mean_l2']:.3f}",
+            f"{step.queries / total:.1f}",
+            f"{step.seconds:.1f}",
+        )
+    console.say(table)
+
+
+def write_table(path: Path, steps: Sequence[Attacked]) -> None:
+    """A row for each radius."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(row(steps[0])))
+        writer.writeheader()
+        writer.writerows(row(step) for step in steps)
+
+
+def write_examples(path: Path, clean: ClassificationScores, steps: Sequence[Attacked], classes: list[str]) -> None:
+    """A row for every radius and example, in the order of the split."""
+    header = "eps index target clean_prediction clean_probability prediction probability correct linf l2"
+    before = clean.probabilities.max(dim=1).values.tolist()
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(header.split())
+        for step in steps:
+            columns = zip(
+                [classes[target] for target in clean.targets.tolist()],
+                [classes[prediction] for prediction in clean.predictions.tolist()],
+                [f"{probability:.6f}" for probability in before],
+                [classes[prediction] for prediction in step.scores.predictions.tolist()],
+                [f"{probability:.6f}" for probability in step.scores.probabilities.max(dim=1).values.tolist()],
+                step.right.int().tolist(),
+                [f"{change:.6f}" for change in step.linf.tolist()],
+                [f"{change:.6f}" for change in step.l2.tolist()],
+                strict=True,
+            )
+            writer.writerows([step.eps, index, *values] for index, values in enumerate(columns))
+
+
+def draw(
+    folder: Path, clean: ClassificationScores, steps: Sequence[Attacked], trained: Trained, attack: Attack
+) -> None:
+    """``curve.png``, and ``examples.png`` with images that the last radius fooled; both on TensorBoard too."""
+    board = Board(folder)
+    for number, step in enumerate(steps):
+        board.scalars({"robust_accuracy": step.accuracy, "eps": step.eps}, number)
+    board.scalars({"clean_accuracy": clean.metrics()["accuracy"]}, 0)
+    if len(steps) > 1:
+        ordered = sorted(steps, key=lambda step: step.eps)
+        picture = curve([s.eps for s in ordered], {"attacked": [s.accuracy for s in ordered]}, attack.norm)
+        picture.savefig(folder / "curve.png", dpi=120)
+        board.figure("curve", picture, 0)
+    last = steps[-1]
+    fooled = (~last.right & (clean.predictions == clean.targets)).nonzero().flatten()
+    chosen = (fooled if len(fooled) else torch.arange(len(last.right)))[:SHOWN]
+    images = trained.loader.images(chosen).float().div_(255).to(trained.device)
+    attacked = attack.at(last.eps)(trained.model, images, clean.targets[chosen].to(trained.device))
+    captions = list(zip(seen(trained, images), seen(trained, attacked), strict=True))
+    picture = adversarial(images.cpu(), attacked.cpu(), captions)
+    picture.savefig(folder / "examples.png", dpi=120)
+    board.figure("examples", picture, 0)
+    board.close()
+
+
+def seen(trained: Trained, images: Tensor) -> list[str]:
+    """What the model sees in images, and how sure it is."""
+    probabilities, predictions = logits_of(trained.model, images).softmax(dim=1).max(dim=1)
+    return [
+        f"{trained.data.classes[prediction]} ({probability:.0%})"
+        for prediction, probability in zip(predictions.tolist(), probabilities.tolist(), strict=True)
+    ]

@@ -1,0 +1,75 @@
+"""Certified training: classification against the worst case that a bound allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dlrun.certify.bounds import worst_logits
+from dlrun.dataset.loader import Batch
+from dlrun.task.classification import Classification
+from dlrun.task.task import Forward
+
+if TYPE_CHECKING:
+    from dlrun.trainer import Trainer
+
+
+class Certified(Classification):
+    """Minimises a mix of the loss and of the cross-entropy of the worst logits within a ball (L-infinity).
+
+    Wong and Kolter 2018 with the polytope, Gowal et al. 2018 with intervals; the schedules are those of the latter.
+    Validation and test report the loss and accuracy of clean images; ``dlrun certify`` proves the rest.
+
+    Args:
+        loss: of logits and classes, for clean images.
+        num_classes: of the dataset.
+        eps: the ball's radius in units of a pixel's range.
+        bound: ``interval``; ``linear`` goes back to the pixels in one pass, with intervals for the hidden layers;
+            ``polytope`` takes linear bounds for these too (for small networks: its cost grows with their units).
+        share: of the worst case in the loss, in the end.
+        clean_epochs: so many at the beginning with clean images alone.
+        warmup_epochs: eps and the share grow linearly over so many epochs after these.
+
+    Raises:
+        ValueError: a negative number, or a share outside [0,1].
+    """
+
+    def __init__(
+        self,
+        loss: nn.Module,
+        num_classes: int,
+        eps: float = 0.1,
+        bound: Literal["interval", "linear", "polytope"] = "interval",
+        share: float = 0.5,
+        clean_epochs: int = 1,
+        warmup_epochs: int = 5,
+    ) -> None:
+        super().__init__(loss, num_classes)
+        if eps < 0 or clean_epochs < 0 or warmup_epochs < 0:
+            raise ValueError(
+                f"eps={eps}, clean_epochs={clean_epochs}, warmup_epochs={warmup_epochs}: expected 0 or more"
+            )
+        if not 0 <= share <= 1:
+            raise ValueError(f"share={share}: expected a share, 0 to 1")
+        self.eps, self.bound, self.share = eps, bound, share
+        self.clean_epochs, self.warmup_epochs = clean_epochs, warmup_epochs
+        self._grown = 1.0
+
+    def training_step(self, trainer: Trainer, batches: list[Batch]) -> dict[str, Tensor]:
+        """The default step, with eps as far as it has grown."""
+        epochs = trainer.progress.step / trainer.steps_per_epoch - self.clean_epochs
+        self._grown = min(1.0, max(0.0, epochs / self.warmup_epochs if self.warmup_epochs else float(epochs >= 0)))
+        return super().training_step(trainer, batches)
+
+    def forward(self, model: Callable[[Tensor], Tensor], batch: Batch) -> Forward:
+        """The mixed loss in training, that of clean images in evaluation; and the logits of clean images."""
+        clean = super().forward(model, batch)
+        assert isinstance(model, nn.Module)
+        if not model.training or self._grown == 0:
+            return clean
+        worst = worst_logits(model, batch.images, batch.targets, self.eps * self._grown, self.bound)
+        share = self.share * self._grown
+        return Forward((1 - share) * clean.loss + share * F.cross_entropy(worst, batch.targets), clean.outputs)
