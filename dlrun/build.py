@@ -27,6 +27,7 @@ from dlrun.callback.callback import Callback
 from dlrun.dataset.data import Data, prepare
 from dlrun.dataset.source import Splits
 from dlrun.errors import UserError, suggest
+from dlrun.explainer.explainer import Explainer
 from dlrun.model.normalized import Normalized
 from dlrun.scheduler.schedule import Schedule
 from dlrun.task.task import Task
@@ -83,6 +84,12 @@ def task(config: DictConfig) -> Task:
     loss = make(config.loss, "loss")
     made = make(config.task, "task", loss=loss, num_classes=config.dataset.num_classes)
     assert isinstance(made, Task)
+    return made
+
+
+def explainer(config: DictConfig) -> Explainer:
+    """The explainer."""
+    made: Explainer = make(config.explainer, "explainer")
     return made
 
 

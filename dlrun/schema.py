@@ -142,7 +142,31 @@ class Evaluate(Verb):
     top_k: Positive
 
 
-VERBS: dict[str, type[Verb]] = {"train": Train, "replay": Replay, "evaluate": Evaluate}
+class ExplainerSection(Component):
+    """What every explainer says; ``configs/explainer/_base.yaml`` explains the keys."""
+
+    target: list[str | Natural] | Natural | str | None = None
+    top_k: Positive = 1
+
+
+class Explain(Verb):
+    """``dlrun explain``."""
+
+    run: str | None
+    weights: str | None
+    explainer: ExplainerSection
+    input: str | None
+    split: Literal["train", "val", "test"]
+    index: list[Natural] | Natural | None
+    class_: Natural | str | None = Field(alias="class")
+    order: Literal["first", "most_wrong", "least_certain"]
+    limit: Positive
+    pictures: Natural
+    steps: Natural
+    randomize: bool
+
+
+VERBS: dict[str, type[Verb]] = {"train": Train, "replay": Replay, "evaluate": Evaluate, "explain": Explain}
 
 
 def check(config: DictConfig) -> None:
