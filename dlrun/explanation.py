@@ -65,8 +65,8 @@ class Explanation:
         """The maps of an explainer, float (N, T, h, w); of another model, or of the first images only."""
         made = []
         batches = zip(
-            self.examples.images[:most].split(self.batch_size),
-            self.classes[:most].split(self.batch_size),
+            torch.split(self.examples.images[:most], self.batch_size),
+            torch.split(self.classes[:most], self.batch_size),
             strict=True,
         )
         for images, classes in batches:
@@ -85,7 +85,10 @@ class Explanation:
         measured = []
         size = max(1, self.batch_size // (2 * self.classes.shape[1]))
         for images, classes, part in zip(
-            self.examples.images.split(size), self.classes.split(size), maps.split(size), strict=True
+            torch.split(self.examples.images, size),
+            torch.split(self.classes, size),
+            torch.split(maps, size),
+            strict=True,
         ):
             interrupt.check()
             with self.precision.autocast():
@@ -119,7 +122,7 @@ class Explanation:
 def probabilities(model: nn.Module, images: Tensor, batch_size: int, precision: Precision) -> Tensor:
     """The probability of every class for images (N, C, H, W): float (N, K)."""
     with torch.no_grad(), precision.autocast():
-        scores = [class_scores(model(part)) for part in images.split(batch_size)]
+        scores = [class_scores(model(part)) for part in torch.split(images, batch_size)]
     return torch.cat(scores).softmax(dim=1)
 
 
@@ -129,9 +132,10 @@ def verdict(name: str, own: Faithfulness, baselines: dict[str, Faithfulness]) ->
     for baseline, other in baselines.items():
         margins = (own.score - other.score).flatten()
         margin, error = float(margins.mean()), float(margins.std(correction=0) / max(1, len(margins) - 1) ** 0.5)
-        verb = "beats" if margin > 2 * error else "is behind" if margin < -2 * error else "does not beat"
-        parts.append(f"{verb} {baseline} by {margin:+.3f} (standard error {error:.3f})")
+        level = abs(margin) <= 2 * error
+        verb = "is level with" if level else "beats" if margin > 0 else "loses to"
+        parts.append(f"{verb} {baseline} ({margin:+.3f}, standard error {error:.3f})")
     return (
-        f"{name} {' and '.join(parts)} in insertion less deletion: insertion {float(own.insertion.mean()):.3f},"
-        f" deletion {float(own.deletion.mean()):.3f}, {own.deletion.numel()} maps"
+        f"{name} {' and '.join(parts)} in insertion less deletion: its insertion is {float(own.insertion.mean()):.3f},"
+        f" its deletion {float(own.deletion.mean()):.3f}, over {own.deletion.numel()} maps"
     )

@@ -6,15 +6,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torchvision.transforms.functional import gaussian_blur
 
 from dlrun.explainer.explainer import class_scores, upsample
-
-
-def blurred(images: Tensor) -> Tensor:
-    """Images (B, C, H, W) without their details: a Gaussian of an eighth of the shorter side."""
-    side = min(images.shape[2:])
-    return gaussian_blur(images, 2 * (side // 4) + 1, side / 8)
 
 
 def deletion_and_insertion(
@@ -22,9 +15,9 @@ def deletion_and_insertion(
 ) -> tuple[Tensor, Tensor]:
     """The area under the curve of a class's probability while pixels go, or come, in the order of a map.
 
-    Deletion blurs the image away, the most important pixels first: a good map gives a small area. Insertion brings
-    the sharp pixels back into the blurred image in the same order: a good map gives a large one (Petsiuk et al. 2018,
-    RISE). Pixels become their blur and not black, for black is an object in some images and nothing in others.
+    Deletion gives pixels the image's mean colour, the most important first: a good map has a small area. Insertion
+    brings them back into an even image in the same order: a good map has a large one (Petsiuk et al. 2018, RISE).
+    Their blur, which the paper inserts into, would leave a handwritten digit legible.
 
     Args:
         model: in evaluation mode.
@@ -39,11 +32,12 @@ def deletion_and_insertion(
     count, asked = classes.shape
     order = upsample(maps, images.shape[-2:]).flatten(2).argsort(dim=2, descending=True, stable=True)
     rank = order.argsort(dim=2).view(count, asked, 1, *images.shape[-2:])
-    sharp, soft = images.unsqueeze(1), blurred(images).unsqueeze(1)
+    whole = images.unsqueeze(1)
+    even = whole.mean(dim=(3, 4), keepdim=True)
     curves = []
     for step in range(steps + 1):
         first = rank < step / steps * order.shape[2]
-        mixed = torch.stack([torch.where(first, soft, sharp), torch.where(first, sharp, soft)])
+        mixed = torch.stack([torch.where(first, even, whole), torch.where(first, whole, even)])
         with torch.inference_mode():
             scores = class_scores(model(mixed.flatten(0, 2)))
         probabilities = scores.softmax(dim=1).view(2, count, asked, -1)

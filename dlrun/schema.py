@@ -145,7 +145,7 @@ class Evaluate(Verb):
 class ExplainerSection(Component):
     """What every explainer says; ``configs/explainer/_base.yaml`` explains the keys."""
 
-    target: list[str | Natural] | Natural | str | None = None
+    classes: list[str | Natural] | Natural | str | None = Field(default=None, alias="target")
     top_k: Positive = 1
 
 

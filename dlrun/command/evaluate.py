@@ -21,7 +21,10 @@ from dlrun.task.classification import ClassificationScores
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Evaluate as the config says, into the run's folder; returns what goes into ``result.json``."""
-    config.weights = str(paths.find_weights(config.run, config.weights))
+    if config.run is not None and config.weights is None:
+        config.weights = str(paths.find_run(config.run) / "checkpoints" / "best.pt")
+    if config.weights is None:
+        raise UserError("weights: none given; expected run=DIR, or model=NAME weights=FILE dataset=NAME")
     build.check_targets(config)
     options = build.trainer_options(config)
     place = device.choose(options.device)

@@ -234,9 +234,9 @@ def draw(folder: Path, board: Board, explanation: Explanation, maps: Tensor, row
 
 
 def percent(probability: str | float) -> str:
-    """A probability for people: never 100% unless it is."""
+    """A probability for people, who know that no model is certain."""
     value = float(probability)
-    return f"{value:.1%}" if value < 0.9995 or value == 1 else ">99.9%"
+    return ">99.9%" if value >= 0.9995 else "<0.1%" if value < 0.0005 else f"{value:.1%}"
 
 
 def write_maps(path: Path, maps: Tensor, explanation: Explanation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +42,8 @@ class Attribution(Explainer):
         """The maps, float32 (B, T, H, W)."""
         scores = Scores(model)
         dtype = next((parameter.dtype for parameter in model.parameters()), images.dtype)
-        with at_rest(scores), torch.enable_grad():
+        with at_rest(scores), torch.enable_grad(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="captum")  # of the gradients and hooks that are its work
             attribute: Any = self.method(scores)
             columns = [attribute(images.to(dtype, copy=True), target=column) for column in classes.unbind(dim=1)]
         return torch.stack([self.reduce(column.detach().float()) for column in columns], dim=1)

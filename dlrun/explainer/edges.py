@@ -17,4 +17,5 @@ class Edges(Explainer):
         filter = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]], device=images.device)
         grey = F.pad(images.float().mean(dim=1, keepdim=True), (1, 1, 1, 1), mode="replicate")
         edges = F.conv2d(grey, torch.stack([filter, filter.T]).unsqueeze(1))
-        return edges.norm(dim=1, keepdim=True).expand(-1, classes.shape[1], -1, -1)
+        strength = edges.square().sum(dim=1, keepdim=True).sqrt()
+        return strength.expand(-1, classes.shape[1], -1, -1)

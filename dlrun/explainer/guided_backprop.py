@@ -27,7 +27,8 @@ class GuidedBackprop(Attribution):
             raise UserError(
                 "explainer=guided_backprop: the model has no ReLU module; expected one, or explainer=saliency"
             )
-        return captum.attr.GuidedBackprop(scores).attribute
+        attribute: Callable[..., Tensor] = captum.attr.GuidedBackprop(scores).attribute
+        return attribute
 
     def reduce(self, attributions: Tensor) -> Tensor:
         """The largest over the channels."""

@@ -74,10 +74,11 @@ def cut(model: nn.Module, images: Tensor, layer: str | None) -> tuple[Tensor, Te
 
 def gradients(leaf: Tensor, scores: Tensor, classes: Tensor) -> Iterator[Tensor]:
     """The gradient of each image's score in a layer's output, shaped like it, for one class (column) after another."""
-    *others, last = classes.to(scores.device).unsqueeze(-1).unbind(dim=1)
-    for column in (*others, last):
+    columns = classes.to(scores.device).unsqueeze(-1).unbind(dim=1)
+    for number, column in enumerate(columns):
+        chosen = torch.zeros_like(scores).scatter_(1, column, 1.0)
         (gradient,) = torch.autograd.grad(
-            scores.gather(1, column).sum(), leaf, retain_graph=column is not last, materialize_grads=True
+            scores, leaf, chosen, retain_graph=number + 1 < len(columns), materialize_grads=True
         )
         yield gradient.float()
 

@@ -15,7 +15,8 @@ class Saliency(Attribution):
 
     def method(self, scores: Scores) -> Callable[..., Tensor]:
         """Captum's Saliency."""
-        return captum.attr.Saliency(scores).attribute
+        attribute: Callable[..., Tensor] = captum.attr.Saliency(scores).attribute
+        return attribute
 
     def reduce(self, attributions: Tensor) -> Tensor:
         """The largest over the channels."""

@@ -38,7 +38,7 @@ class ScoreCAM(CAM):
             scores = torch.cat(
                 [
                     class_scores(model(image * upsample(part, image.shape[-2:]).unsqueeze(1).to(image)))
-                    for part in masks.split(self.batch_size)
+                    for part in torch.split(masks, self.batch_size)
                 ]
             )
         weights = scores[:, classes].softmax(dim=0)  # (C, T)

@@ -21,7 +21,7 @@ RESOLUTION = 336
 def overlay(image: Tensor, map: Tensor, title: str, subtitle: str) -> Figure:
     """The image, float (C, H, W) in [0,1], beside the map, float (h, w), over it, with a colour bar."""
     height, width = image.shape[1:]
-    figure = Figure(figsize=(7.6, 0.9 + 3.3 * height / width), layout="constrained")
+    figure = Figure(figsize=(7.6, 0.75 + 3.2 * height / width), layout="constrained")
     plain, mixed = figure.subplots(1, 2)
     draw_image(plain, image)
     picture = draw_overlay(mixed, image, map)

@@ -26,7 +26,7 @@ def randomization(
     chosen = sorted({round(place * len(stages) / min(SHOWN, len(stages))) for place in range(SHOWN + 1)})
     chosen = [place for place in chosen if place <= len(stages)]
     figure = Figure(figsize=(max(8.0, 1.5 * (len(chosen) + 1)), 3.4 + 1.75 * len(maps)), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=[3.2, 1.75 * len(maps)])
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[3.2, 1.75 * len(maps)]).flat
     axes = top.subplots()
     places = range(len(stages) + 1)
     for (name, values), colour, marker in zip(correlations.items(), LINES, "os^", strict=False):
