@@ -31,6 +31,7 @@ from dlrun.explainer.explainer import Explainer
 from dlrun.model.normalized import Normalized
 from dlrun.scheduler.schedule import Schedule
 from dlrun.task.task import Task
+from dlrun.visualizer.visualizer import Visualizer
 
 
 def data(config: DictConfig, device: torch.device, limit_batches: int | None = None) -> Data:
@@ -90,6 +91,12 @@ def task(config: DictConfig) -> Task:
 def explainer(config: DictConfig) -> Explainer:
     """The explainer."""
     made: Explainer = make(config.explainer, "explainer")
+    return made
+
+
+def visualizer(config: DictConfig) -> Visualizer:
+    """The visualizer."""
+    made: Visualizer = make(config.visualizer, "visualizer")
     return made
 
 

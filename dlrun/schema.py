@@ -90,6 +90,7 @@ class Dataset(Section):
     source: Component
     root: str
     image_size: Positive | None
+    resize_size: Positive | None
     channels: Literal[1, 3]
     num_classes: Positive | None
     mean: list[float] | None
@@ -166,7 +167,23 @@ class Explain(Verb):
     randomize: bool
 
 
-VERBS: dict[str, type[Verb]] = {"train": Train, "replay": Replay, "evaluate": Evaluate, "explain": Explain}
+class Visualize(Verb):
+    """``dlrun visualize``."""
+
+    run: str | None
+    weights: str | None
+    visualizer: Component
+    input: str | None
+    index: Natural
+
+
+VERBS: dict[str, type[Verb]] = {
+    "train": Train,
+    "replay": Replay,
+    "evaluate": Evaluate,
+    "explain": Explain,
+    "visualize": Visualize,
+}
 
 
 def check(config: DictConfig) -> None:

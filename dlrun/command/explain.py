@@ -9,12 +9,14 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig
 from rich.table import Table
 from torch import Tensor, nn
 
 from dlrun import build, console, device, paths, seeding
 from dlrun.board import Board
+from dlrun.dataset import imagenet
 from dlrun.dataset.examples import Examples, read
 from dlrun.dataset.loader import Loader
 from dlrun.errors import UserError, suggest
@@ -52,8 +54,10 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     dataset = config.dataset
     files = None
     if config.input is not None:
-        files = read(config.input, dataset.channels, dataset.image_size, config.limit)
-    if files is None or config.run is None:
+        files = read(config.input, dataset.channels, dataset.image_size, dataset.resize_size, config.limit)
+    if files is not None and HydraConfig.get().runtime.choices["dataset"] == "imagenet":
+        names = imagenet.classes()
+    elif files is None or config.run is None:
         data = build.data(config, place)
         names = data.classes
     else:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torchvision.transforms.functional import center_crop
 
 from dlrun.dataset.image_folder import SUFFIXES, FileSource
 from dlrun.errors import UserError
@@ -24,8 +25,15 @@ class Examples:
     """Where each class is in each image, bool (N, K, H, W), if that is known."""
 
 
-def read(path: str, channels: int, image_size: int, most: int) -> Examples:
+def read(path: str, channels: int, image_size: int, resize_size: int, most: int) -> Examples:
     """The image file at a path, or those in the folder there and below, cut to squares of one size.
+
+    Args:
+        path: of a file or folder.
+        channels: 1 or 3; images are converted.
+        image_size: side in pixels of the square that is cut out of the middle.
+        resize_size: what the shorter side is resized to before.
+        most: files to read.
 
     Raises:
         UserError: nothing there, no image in the folder, or a file that cannot be decoded.
@@ -39,6 +47,7 @@ def read(path: str, channels: int, image_size: int, most: int) -> Examples:
         files = [root]
     else:
         raise UserError(f"input={path}: no such file or folder; expected an image, or a folder of images")
-    source = FileSource(files, torch.zeros(len(files), dtype=torch.int64), image_size, channels)
+    source = FileSource(files, torch.zeros(len(files), dtype=torch.int64), resize_size, channels)
     images = torch.stack([source[number] for number in range(len(files))])
+    images = center_crop(images, [image_size, image_size])
     return Examples(images.float().div_(255), [file.stem for file in files], [None] * len(files))

@@ -184,5 +184,6 @@ def _tensor(output: Any) -> Tensor:
 
 
 def _in_type_of(model: nn.Module, images: Tensor) -> Tensor:
-    """Images in the number format of the model's weights."""
-    return images.to(next((parameter.dtype for parameter in model.parameters()), images.dtype))
+    """Images in the number format of the model's weights, laid out channels last: convolutions are faster so."""
+    dtype = next((parameter.dtype for parameter in model.parameters()), images.dtype)
+    return images.to(dtype, memory_format=torch.channels_last)
