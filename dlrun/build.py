@@ -28,9 +28,11 @@ from dlrun.callback.callback import Callback
 from dlrun.dataset.data import Data, prepare
 from dlrun.dataset.source import Splits
 from dlrun.errors import UserError, suggest
+from dlrun.explainer.explainer import Explainer
 from dlrun.model.normalized import Normalized
 from dlrun.scheduler.schedule import Schedule
 from dlrun.task.task import Task
+from dlrun.visualizer.visualizer import Visualizer
 
 HYDRA_KEYS = ("_target_", "_args_", "_convert_", "_partial_", "_recursive_")
 """What ``instantiate`` reads itself and gives no target."""
@@ -120,6 +122,18 @@ def attack(config: DictConfig) -> Attack:
     classes = config.dataset.num_classes
     if made.target is not None and classes is not None and made.target >= classes:
         raise UserError(f"attack.target={made.target}: expected a class, 0 to {classes - 1}")
+    return made
+
+
+def explainer(config: DictConfig) -> Explainer:
+    """The explainer."""
+    made: Explainer = make(config.explainer, "explainer")
+    return made
+
+
+def visualizer(config: DictConfig) -> Visualizer:
+    """The visualizer."""
+    made: Visualizer = make(config.visualizer, "visualizer")
     return made
 
 

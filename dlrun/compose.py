@@ -119,7 +119,9 @@ def overrides_of_run(verb: str, arguments: list[str]) -> list[str]:
     """
     given = dict(argument.split("=", 1) for argument in arguments if re.match(r"[\w.]+=", argument))
     if given.get("run", "null") == "null":
-        return []
+        # Images without a dataset are photos, and a model without one is torchvision's.
+        photos = given.get("input", "null") != "null" and "dataset" not in given
+        return ["dataset=imagenet"] if photos else []
     run = paths.find_run(given["run"].strip("'\""))
     saved = OmegaConf.load(run / "config.yaml")
     assert isinstance(saved, DictConfig)

@@ -225,6 +225,40 @@ class Certify(Measure):
     method: Literal["auto", "interval", "polytope", "lipschitz"]
 
 
+class ExplainerSection(Component):
+    """What every explainer says; ``configs/explainer/_base.yaml`` explains the keys."""
+
+    classes: list[str | Natural] | Natural | str | None = Field(default=None, alias="target")
+    top_k: Positive = 1
+
+
+class Explain(Verb):
+    """``dlrun explain``."""
+
+    run: str | None
+    weights: str | None
+    explainer: ExplainerSection
+    input: str | None
+    split: Literal["train", "val", "test"]
+    index: list[Natural] | Natural | None
+    class_: Natural | str | None = Field(alias="class")
+    order: Literal["first", "most_wrong", "least_certain"]
+    limit: Positive
+    pictures: Natural
+    steps: Natural
+    randomize: bool
+
+
+class Visualize(Verb):
+    """``dlrun visualize``."""
+
+    run: str | None
+    weights: str | None
+    visualizer: Component
+    input: str | None
+    index: Natural
+
+
 VERBS: dict[str, type[Verb]] = {
     "train": Train,
     "replay": Replay,
@@ -232,6 +266,8 @@ VERBS: dict[str, type[Verb]] = {
     "finetune": Finetune,
     "attack": AttackVerb,
     "certify": Certify,
+    "explain": Explain,
+    "visualize": Visualize,
 }
 FRACTIONS = ("eps", "step_size")
 """The keys whose numbers may be written as a fraction, such as 8/255."""

@@ -24,6 +24,8 @@ class Data:
     val: Loader
     test: Loader
     classes: list[str]
+    regions: Tensor | None = None
+    """Where each class is in the test images, bool (N, K, H, W), if that is known."""
 
     def evaluation(self, split: str, limit: int | None = None) -> Loader:
         """The split called train, val or test, in order and not augmented; only its first ``limit`` images.
@@ -101,6 +103,7 @@ def prepare(splits: Splits, config: Any, seed: int, device: torch.device, limit_
         val=loader("val", config.eval_batch_size, None, None),
         test=loader("test", config.eval_batch_size, None, None),
         classes=splits.classes,
+        regions=splits.regions,
     )
 
 

@@ -58,6 +58,8 @@ class Splits:
     test: Source
     classes: list[str]
     val: Source | None = None
+    regions: Tensor | None = None
+    """Where each class is in the test images, bool (N, K, H, W), if that is known: explanations are held against it."""
 
 
 def from_arrays(images: Any, targets: Sequence[int] | Any) -> TensorSource:

@@ -1,0 +1,141 @@
+"""Maps of some examples by several explainers, and how far they deserve belief."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from dlrun import faithfulness, interrupt
+from dlrun.dataset.examples import Examples
+from dlrun.explainer.explainer import Explainer, class_scores
+from dlrun.precision import Precision
+from dlrun.randomization import cascade, rank_correlation
+
+
+@dataclass
+class Faithfulness:
+    """Deletion and insertion of every map, float (N, T) in [0,1]: the area under the probability's curve."""
+
+    deletion: Tensor
+    insertion: Tensor
+
+    @property
+    def score(self) -> Tensor:
+        """Insertion less deletion: the higher, the better does the map show what the model uses."""
+        return self.insertion - self.deletion
+
+
+@dataclass
+class Randomization:
+    """The sanity check: the maps of a model that loses its weights from the top down.
+
+    Args:
+        stages: the layers in this order.
+        correlations: the mean rank correlation with the trained model's maps at each stage.
+        maps: of the first image and class, the trained model's (h, w), and that of each stage.
+    """
+
+    stages: list[str]
+    correlations: list[float]
+    maps: list[Tensor]
+
+
+@dataclass
+class Explanation:
+    """A model, and the examples and classes to explain it on.
+
+    Args:
+        model: in evaluation mode.
+        examples: N images on the model's device.
+        classes: int64 (N, T).
+        precision: of the computation.
+        batch_size: images at a time.
+    """
+
+    model: nn.Module
+    examples: Examples
+    classes: Tensor
+    precision: Precision
+    batch_size: int
+
+    def maps(self, explainer: Explainer, model: nn.Module | None = None, most: int | None = None) -> Tensor:
+        """The maps of an explainer, float (N, T, h, w); of another model, or of the first images only."""
+        made = []
+        batches = zip(
+            torch.split(self.examples.images[:most], self.batch_size),
+            torch.split(self.classes[:most], self.batch_size),
+            strict=True,
+        )
+        for images, classes in batches:
+            interrupt.check()
+            with self.precision.autocast():
+                made.append(explainer.maps(self.model if model is None else model, images, classes))
+        return torch.cat(made)
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """The probability of every class for every image, float (N, K)."""
+        return probabilities(self.model, self.examples.images, self.batch_size, self.precision)
+
+    def faithfulness(self, maps: Tensor, steps: int) -> Faithfulness:
+        """Deletion and insertion of maps (N, T, h, w), in so many steps."""
+        measured = []
+        size = max(1, self.batch_size // (2 * self.classes.shape[1]))
+        for images, classes, part in zip(
+            torch.split(self.examples.images, size),
+            torch.split(self.classes, size),
+            torch.split(maps, size),
+            strict=True,
+        ):
+            interrupt.check()
+            with self.precision.autocast():
+                measured.append(faithfulness.deletion_and_insertion(self.model, images, classes, part, steps))
+        deletion, insertion = zip(*measured, strict=True)
+        return Faithfulness(torch.cat(deletion), torch.cat(insertion))
+
+    def pointing(self, maps: Tensor) -> dict[str, float]:
+        """Energy and highest place of maps (N, T, h, w) in the regions of their classes, where these have one."""
+        assert self.examples.regions is not None
+        places = self.classes.cpu()[..., None, None].expand(-1, -1, *self.examples.regions.shape[2:])
+        regions = self.examples.regions.gather(1, places).to(maps.device)
+        there = regions.flatten(2).any(dim=2)
+        return {
+            "energy_in_region": float(faithfulness.share_inside(maps, regions)[there].mean()),
+            "pointing_accuracy": float(faithfulness.points_inside(maps, regions)[there].float().mean()),
+        }
+
+    def randomization(self, explainer: Explainer, seed: int, most: int) -> Randomization:
+        """The sanity check of an explainer on the first images."""
+        trained = self.maps(explainer, most=most)
+        found = Randomization([], [], [trained[0, 0]])
+        for name, model in cascade(self.model, seed):
+            maps = self.maps(explainer, model, most)
+            found.stages.append(name)
+            found.correlations.append(float(rank_correlation(trained, maps).mean()))
+            found.maps.append(maps[0, 0])
+        return found
+
+
+def probabilities(model: nn.Module, images: Tensor, batch_size: int, precision: Precision) -> Tensor:
+    """The probability of every class for images (N, C, H, W): float (N, K)."""
+    with torch.no_grad(), precision.autocast():
+        scores = [class_scores(model(part)) for part in torch.split(images, batch_size)]
+    return torch.cat(scores).softmax(dim=1)
+
+
+def verdict(name: str, own: Faithfulness, baselines: dict[str, Faithfulness]) -> str:
+    """A sentence: does the explainer beat the baselines, and by how much."""
+    parts = []
+    for baseline, other in baselines.items():
+        margins = (own.score - other.score).flatten()
+        margin, error = float(margins.mean()), float(margins.std(correction=0) / max(1, len(margins) - 1) ** 0.5)
+        level = abs(margin) <= 2 * error
+        verb = "is level with" if level else "beats" if margin > 0 else "loses to"
+        parts.append(f"{verb} {baseline} ({margin:+.3f}, standard error {error:.3f})")
+    return (
+        f"{name} {' and '.join(parts)} in insertion less deletion: its insertion is {float(own.insertion.mean()):.3f},"
+        f" its deletion {float(own.deletion.mean()):.3f}, over {own.deletion.numel()} maps"
+    )

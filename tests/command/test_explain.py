@@ -1,0 +1,138 @@
+"""``dlrun explain`` from the command line: on a dataset's images and on files, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dlrun.model.lenet import LeNet
+from tests.conftest import QUICK, Dlrun, only_run, result
+
+LENET = (*QUICK[2:], "model=lenet", "dataset.image_size=12", "trainer.epochs=1")
+FAST = ("steps=4", "randomize=false", "limit=3")
+
+
+PLAIN = ("model=lenet", "dataset=digits", "dataset.image_size=12", "weights=weights.pt")
+
+
+@pytest.fixture
+def weights(dlrun: Dlrun) -> None:
+    """Weights that learned nothing, a folder without images, and a file that is no image."""
+    torch.manual_seed(0)
+    torch.save(LeNet(channels=1, image_size=12, num_classes=10).state_dict(), "weights.pt")
+    Path("empty").mkdir()
+    Path("note.png").write_text("no image")
+
+
+@pytest.fixture
+def trained(dlrun: Dlrun) -> Path:
+    """A run of LeNet on small digits in the working directory."""
+    ended = dlrun("train", *LENET)
+    assert ended.status == 0, ended.err
+    return only_run(Path("runs/train"))
+
+
+def rows(run: Path, name: str = "explanations.csv") -> list[dict[str, str]]:
+    with (run / name).open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_maps_pictures_table_and_verdict(dlrun: Dlrun, trained: Path) -> None:
+    before = {file: file.read_bytes() for file in trained.rglob("*") if file.is_file()}
+    ended = dlrun("explain", "run=last", "explainer.target=[3,8]", "limit=2", "steps=4")
+    assert ended.status == 0, ended.err
+    run = only_run(Path("runs/explain"))
+    assert before == {file: file.read_bytes() for file in trained.rglob("*") if file.is_file()}
+    saved = np.load(run / "maps.npz")
+    assert saved["maps"].shape[:2] == (2, 2)
+    assert saved["classes"].tolist() == [[3, 8], [3, 8]]
+    assert saved["images"].shape == (2, 1, 12, 12)
+    table = rows(run)
+    assert [row["explained"] for row in table] == ["3", "8", "3", "8"]
+    assert [row["image"] for row in table] == ["0", "0", "1", "1"]
+    assert all(0 <= float(row["insertion"]) <= 1 for row in table)
+    assert len(list((run / "overlays").glob("*.png"))) == 4
+    for name in ("contact_sheet.png", "randomization.png"):
+        assert Image.open(run / name).width > 300
+    stages = rows(run, "randomization.csv")
+    assert [row["stage"] for row in stages] == ["fc3", "fc2", "fc1", "conv2", "conv1"]
+    assert list(stages[0]) == ["stage", "grad_cam", "guided_backprop"]
+    found = result(run)
+    assert {"insertion", "deletion", "random_insertion", "edges_deletion"} <= set(found["metrics"])
+    assert found["verdict"][0].startswith("grad_cam ")
+    assert found["verdict"][0] in ended.out
+    assert list(run.glob("events.out.tfevents.*"))
+
+
+@pytest.mark.usefixtures("weights")
+def test_examples_by_place_by_class_and_by_what_the_model_makes_of_them(dlrun: Dlrun) -> None:
+    assert dlrun("evaluate", *PLAIN).status == 0
+    predicted = rows(only_run(Path("runs/evaluate")), "predictions.csv")
+
+    def explained(*arguments: str) -> list[dict[str, str]]:
+        folder = f"runs/explain/{len(list(Path('runs/explain').glob('*')))}"
+        ended = dlrun("explain", *PLAIN, *FAST, "steps=0", "pictures=0", f"hydra.run.dir={folder}", *arguments)
+        assert ended.status == 0, ended.err
+        return rows(Path(folder))
+
+    assert [row["image"] for row in explained("index=[7,2]")] == ["7", "2"]
+    fours = [row["index"] for row in predicted if row["target"] == "4"]
+    assert [row["image"] for row in explained("class='4'")] == fours[:3]
+    unsure = sorted(predicted, key=lambda row: float(row["probability"]))
+    found = explained("order=least_certain")
+    assert [float(row["probability"]) for row in found] == pytest.approx(
+        [float(row["probability"]) for row in unsure[:3]], abs=1e-4
+    )
+    wrong = explained("order=most_wrong")
+    assert all(row["target"] != row["prediction"] for row in wrong)
+
+
+def test_files_are_explained_with_the_run_s_classes_and_without_its_data(dlrun: Dlrun, trained: Path) -> None:
+    Path("photos/inner").mkdir(parents=True)
+    for name in ("b.png", "inner/a.jpg"):
+        Image.fromarray(np.full((30, 20, 3), 90, dtype=np.uint8)).save(Path("photos") / name)
+    ended = dlrun("explain", "run=last", "input=photos", "explainer.top_k=2", *FAST, "dataset.root=nowhere")
+    assert ended.status == 0, ended.err
+    table = rows(only_run(Path("runs/explain")))
+    assert [row["image"] for row in table] == ["b", "b", "a", "a"]
+    assert {row["target"] for row in table} == {""}
+
+
+@pytest.mark.usefixtures("weights")
+def test_another_explainer_and_layer(dlrun: Dlrun) -> None:
+    assert dlrun("explain", *PLAIN, *FAST, "explainer=layer_cam", "explainer.layer=conv1").status == 0
+    run = only_run(Path("runs/explain"))
+    assert np.load(run / "maps.npz")["maps"].shape == (3, 1, 12, 12)
+
+
+@pytest.mark.usefixtures("weights")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["explainer.layer=conv3"], "explainer.layer=conv3: no such module; did you mean 'conv2'"),
+        (["explainer.layer=fc1"], "explainer.layer=fc1: its output (120) has no spatial extent"),
+        (["explainer.target=eleven"], "explainer.target=eleven: no such class"),
+        (["explainer.target=11"], "explainer.target=11: no such class; expected 0 to 9"),
+        (["class=cat"], "class=cat: no such class"),
+        (["index=[0,9999]"], "index=9999: no such image"),
+        (["input=missing.png"], "input=missing.png: no such file or folder"),
+        (["input=empty"], "input=empty: no images in this folder"),
+        (["input=note.png"], "note.png: not a readable image"),
+        (["order=worst"], "order='worst': expected 'first', 'most_wrong' or 'least_certain'"),
+        (["explainer=gradcam"], "explainer=gradcam: no such choice; did you mean 'grad_cam'"),
+        (["explainer.top_k=11"], "explainer.top_k=11: expected 1 to 10"),
+        (["limit=0"], "limit=0: "),
+        (["dataset.image_size=11"], "lenet takes images of 12x12 or more"),
+    ],
+)
+def test_wrong_input_is_one_line_and_status_2(dlrun: Dlrun, arguments: list[str], words: str) -> None:
+    ended = dlrun("explain", *PLAIN, *FAST, *arguments)
+    assert ended.status == 2, ended.err
+    assert len(ended.errors) == 1
+    assert words in ended.errors[0]
+    assert not Path("runs/explain").exists() or not list(Path("runs/explain").rglob("*.yaml"))
