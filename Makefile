@@ -22,8 +22,10 @@ types:  ## mypy, strict
 test:  ## pytest
 	$(PYTHON) -m pytest
 
-torture:  ## kill a training at 25 random moments and continue it, for each data path and signal
+torture:  ## kill a training at 25 random moments and continue it; mistype every key; fuzz the command line
 	DLRUN_KILLS=25 $(PYTHON) -m pytest tests/test_resume.py -k killed
+	$(PYTHON) -m tests.mutations
+	DLRUN_EXAMPLES=3000 $(PYTHON) -m pytest tests/test_fuzz.py
 
 format:  ## let ruff mend and format the code
 	$(PYTHON) -m ruff check --fix .

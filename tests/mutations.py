@@ -2,7 +2,7 @@
 
     python -m tests.mutations [HOW_MANY]
 
-One character of each key is dropped, doubled, or swapped with its neighbour, at a random place; the mistyped key is
+One letter of each key is dropped, doubled, or swapped with its neighbour, at a random place; the mistyped key is
 given as an override, plain and behind ``+``. Exits with 1 if a mistyped key is taken, if fewer than 95% of the refusals
 suggest the key that was meant, or if one takes more than two seconds of the processor.
 """
@@ -61,9 +61,10 @@ def base(verb: str) -> list[str]:
 
 
 def mutations(key: str, rng: random.Random) -> list[tuple[int, str]]:
-    """The key with a character dropped, doubled, and swapped with the next one; with the place of each."""
-    drop, double = rng.randrange(len(key)), rng.randrange(len(key))
-    swap = rng.choice([place for place in range(len(key) - 1) if key[place] != key[place + 1]])
+    """The key with a letter dropped, doubled, and swapped with the next one; with the place of each."""
+    letters = [place for place, letter in enumerate(key) if letter != "."]
+    drop, double = rng.choice(letters), rng.choice(letters)
+    swap = rng.choice([place for place in letters[:-1] if key[place + 1] not in (key[place], ".")])
     return [
         (drop, key[:drop] + key[drop + 1 :]),
         (double, key[:double] + key[double] + key[double:]),
@@ -115,11 +116,9 @@ def attempt(case: Case, prefix: str = "") -> Found:
         except SystemExit as end:
             status = end.code
     seconds = time.process_time() - started
-    # A dot belongs to the parts on both of its sides.
-    ends = (case.place, case.place + 1, case.place + 2)
-    meant = {case.key.split(".")[case.key[:end].count(".")] for end in ends}
+    meant = case.key.split(".")[case.key[: case.place].count(".")]
     message = errors.getvalue()
-    return Found(status == 2, any(f"did you mean '{part}'" in message for part in meant), seconds, message)
+    return Found(status == 2, f"did you mean '{meant}'" in message, seconds, message)
 
 
 def is_new_callback(case: Case) -> bool:

@@ -19,7 +19,7 @@ from tests import mutations
 from tests.conftest import Dlrun
 from tests.test_configs import composed
 
-EXAMPLES = int(os.environ.get("DLRUN_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("DLRUN_EXAMPLES", "30"))
 
 KEYS = sorted(flat(composed("train")))
 SECTIONS = sorted({key.rpartition(".")[0] for key in KEYS} - {""})
@@ -146,7 +146,7 @@ def test_a_mistyped_key_is_refused_with_the_one_that_was_meant(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    chosen = random.Random(0).sample(mutations.cases()[0], 60)
+    chosen = random.Random(0).sample(mutations.cases()[0], 40)
     good = mutations.report(chosen, "")
-    good &= mutations.report(chosen[:20], "+")
+    good &= mutations.report(chosen[:10], "+")
     assert good, capsys.readouterr().out
