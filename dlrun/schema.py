@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -103,12 +103,24 @@ class Dataset(Section):
     augment: Augment
 
 
-class Verb(Section):
+class Bound(Section):
+    """What an experiment expects of a metric: a number, or another metric's name, at either end."""
+
+    min: float | str | None = None
+    max: float | str | None = None
+
+
+class Command(Section):
     """Keys of every verb."""
 
     verb: str
     seed: Natural
     name: str
+
+
+class Verb(Command):
+    """Keys of every verb that makes a model."""
+
     dataset: Dataset
     model: Component
     task: Component
@@ -124,6 +136,7 @@ class Train(Verb):
     callback: dict[str, Component | None]
     run: str | None
     weights: str | None
+    expect: dict[str, Bound] = {}
 
 
 class Replay(Train):
@@ -142,7 +155,7 @@ class Evaluate(Verb):
     top_k: Positive
 
 
-VERBS: dict[str, type[Verb]] = {"train": Train, "replay": Replay, "evaluate": Evaluate}
+VERBS: dict[str, type[Command]] = {"train": Train, "replay": Replay, "evaluate": Evaluate}
 
 
 def check(config: DictConfig) -> None:
@@ -154,7 +167,7 @@ def check(config: DictConfig) -> None:
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(plain, dict)
     for group in ("model", "dataset"):
-        if plain.get(group) is None:
+        if group in VERBS[plain["verb"]].model_fields and plain.get(group) is None:
             how = "with weights=FILE, or run=DIR for both" if "run" in plain else "from the groups"
             raise UserError(f"{group}: none chosen; expected {group}=NAME {how}")
     try:
@@ -186,6 +199,6 @@ def _parent_model(model: Any, location: Iterable[int | str]) -> list[str]:
     """The keys of the section in which the last part of a location was looked for."""
     *sections, _ = location
     for section in sections:
-        field = model.model_fields[section]
-        model = field.annotation
+        is_dict = get_origin(model) is dict
+        model = get_args(model)[1] if is_dict else model.model_fields[section].annotation
     return [field.alias or name for name, field in model.model_fields.items()]

@@ -24,7 +24,7 @@ class SweepTable(Callback):
         """Print the table; exit with 1 if a job failed."""
         folder = Path(config.hydra.sweep.dir)
         console.say(update(folder), f"sweep folder: {folder}")
-        if any(row["status"] != "completed" for row in table_rows(folder)):
+        if any(row["status"] != "completed" or row["unmet"] for row in table_rows(folder)):
             sys.exit(1)  # Hydra swallows a callback's exceptions, but not an exit
 
 
@@ -47,6 +47,7 @@ def update(folder: Path) -> Table:
         values = dict(override.split("=", 1) for override in row["overrides"])
         numbers = ["" if value is None else f"{value:.4f}" for value in (row["best"], row["test"])]
         status = row["status"] + (f": {row['error']}" if row["error"] else "")
+        status += f", not met: {', '.join(row['unmet'])}" if row["unmet"] else ""
         lines.append([*(values.get(key, "") for key in keys), *numbers, f"{row['seconds']:.1f}", status])
         table.add_row(*lines[-1])
     text = io.StringIO()
@@ -76,6 +77,7 @@ def table_rows(folder: Path) -> list[dict[str, Any]]:
                 "seconds": result["seconds"],
                 "status": result["status"],
                 "error": result.get("error", ""),
+                "unmet": [claim["metric"] for claim in result.get("expect", []) if not claim["met"]],
             }
         )
     rows.sort(key=lambda row: row["job"])

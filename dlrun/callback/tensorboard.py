@@ -11,6 +11,8 @@ from dlrun.callback.callback import Callback, StepLog
 from dlrun.figure.image_grid import image_grid
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from dlrun.task.task import Scores
     from dlrun.trainer import Trainer
 
@@ -77,6 +79,11 @@ class TensorBoard(Callback):
         self.board.scalars(metrics, step)
         trainer.task.log_scores(self.board, scores, trainer.data.test, trainer.data.classes, step)
         self.board.success()
+
+    def on_figure(self, trainer: Trainer, name: str, figure: Figure, step: int) -> None:
+        """A figure, by step."""
+        if self.images:
+            self.board.figure(name, figure, step)
 
     def files(self, folder: Path) -> list[Path]:
         """The files of events."""

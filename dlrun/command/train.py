@@ -8,7 +8,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import build, checkpoint, console, device, environment, interrupt, seeding
+from dlrun import build, checkpoint, console, device, environment, expect, interrupt, seeding
 from dlrun.board import Value
 from dlrun.run import Run
 from dlrun.trainer import Trainer
@@ -44,6 +44,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         hparams=hparams(config, hydra.runtime.choices, overridden),
         swept=overridden,
     )
+    expect.check_names(config.get("expect"), trainer.metric_names)
     try:
         continue_from(trainer, resumes)
         run.save_config(config)  # again, now that the data's sizes are known
