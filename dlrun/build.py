@@ -58,6 +58,8 @@ def model(config: DictConfig, task: Task, device: torch.device, load_weights: bo
     network = make(config.model, "model")
     if not isinstance(network, nn.Module):
         raise UserError(f"model._target_={config.model._target_}: is no torch.nn.Module")
+    if load_weights and "init" in config:
+        make(config.init, "init")(network)
     dataset = config.dataset
     normalize = dataset.normalize
     normalized = Normalized(network, dataset.mean if normalize else None, dataset.std if normalize else None)
@@ -73,7 +75,7 @@ def model(config: DictConfig, task: Task, device: torch.device, load_weights: bo
         task.check_output(output)
     except ValueError as error:
         raise UserError(f"model={_name(network)}: {error}") from None
-    if config.weights is not None and load_weights:
+    if load_weights and config.weights is not None:
         checkpoint.load_weights(network, Path(config.weights))
     return normalized.to(device)
 

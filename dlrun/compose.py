@@ -24,7 +24,7 @@ from dlrun.errors import UserError, suggest
 RUN_SECTIONS = ("model", "dataset", "task", "loss", "trainer")
 # The verbs that take its whole config, and the sections and keys that are in it besides.
 WHOLE = ("train", "replay")
-WHOLE_SECTIONS = (*RUN_SECTIONS, "optimizer", "scheduler", "callback")
+WHOLE_SECTIONS = (*RUN_SECTIONS, "init", "optimizer", "scheduler", "callback")
 WHOLE_KEYS = ("seed", "weights")
 LONGEST_NAME = 200  # of a job's folder, in characters; file systems take 255
 
@@ -63,6 +63,7 @@ def job_name(overrides: list[str]) -> str:
 
 OmegaConf.register_new_resolver("fresh", fresh, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("job_name", job_name, replace=True)
+OmegaConf.register_new_resolver("pick", lambda key, values: values[key], replace=True)
 
 
 class Guard(Callback):
@@ -110,7 +111,7 @@ def overrides_of_run(verb: str, arguments: list[str]) -> list[str]:
         values["hydra.run.dir"] = str(run)
     overrides = [f"{key}={quoted(value)}" for key, value in values.items() if key not in given]
     for group in WHOLE_SECTIONS if verb in WHOLE else RUN_SECTIONS:
-        if group not in given:
+        if group not in given and group in saved:
             ConfigStore.instance().store(group=group, name="of_run", node=saved[group])
             overrides.append(f"{group}=of_run")
     return overrides

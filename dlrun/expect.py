@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -54,7 +55,7 @@ def number(value: float | None) -> str:
     """A metric in few digits: counts whole, fractions to four places or three digits."""
     if value is None:
         return "missing"
-    if value == int(value) and abs(value) >= 2:
+    if math.isfinite(value) and value == int(value) and abs(value) >= 2:
         return f"{int(value):,}"
     return f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.2e}"
 

@@ -90,7 +90,7 @@ class Dataset(Section):
     source: Component
     root: str
     image_size: Positive | None
-    channels: Literal[1, 3]
+    channels: Literal[1, 2, 3]
     num_classes: Positive | None
     mean: list[float] | None
     std: list[PositiveFloat] | None
@@ -131,6 +131,7 @@ class Verb(Command):
 class Train(Verb):
     """``dlrun train``."""
 
+    init: Component
     optimizer: Optimizer
     scheduler: Scheduler
     callback: dict[str, Component | None]

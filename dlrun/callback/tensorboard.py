@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dlrun.board import Board
 from dlrun.callback.callback import Callback, StepLog
-from dlrun.figure.image_grid import image_grid
+from dlrun.figure.samples import samples
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ class TensorBoard(Callback):
         if self.images:
             images, targets = batch.images[: self.images].cpu(), batch.targets[: self.images].cpu()
             names = [trainer.data.classes[index] for index in (targets.argmax(1) if targets.ndim > 1 else targets)]
-            self.board.figure("samples", image_grid(images, names), 0)
+            self.board.figure("samples", samples(images, names), 0)
         if self.graph:
             with warnings.catch_warnings():  # the tracer warns of every Python branch on a size
                 warnings.simplefilter("ignore")

@@ -1,0 +1,21 @@
+"""Several curves in one picture."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+
+def curves(axes: tuple[str, str], lines: dict[str, list[tuple[float, float]]], title: str = "") -> Figure:
+    """Draw lines by label over common axes; logarithmic upwards where the values are positive and span a factor 50."""
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    plot = figure.subplots()
+    for label, points in lines.items():
+        plot.plot(*zip(*points, strict=True), label=label, marker="." if len(points) <= 40 else None)
+    values = [y for points in lines.values() for _, y in points]
+    if min(values) > 0 and max(values) > 50 * min(values):
+        plot.set_yscale("log")
+    plot.set(xlabel=axes[0], ylabel=axes[1], title=title)
+    plot.grid(alpha=0.3)
+    if len(lines) > 1 or next(iter(lines)):
+        plot.legend(fontsize=9)
+    return figure
