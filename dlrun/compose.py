@@ -26,6 +26,7 @@ RUN_SECTIONS = ("model", "dataset", "task", "loss", "trainer")
 WHOLE = ("train", "replay")
 WHOLE_SECTIONS = (*RUN_SECTIONS, "init", "optimizer", "scheduler", "callback")
 WHOLE_KEYS = ("seed", "weights")
+CLAIMS = ("then", "expect")
 LONGEST_NAME = 200  # of a job's folder, in characters; file systems take 255
 
 
@@ -110,6 +111,10 @@ def overrides_of_run(verb: str, arguments: list[str]) -> list[str]:
     if verb == "train":
         values["hydra.run.dir"] = str(run)
     overrides = [f"{key}={quoted(value)}" for key, value in values.items() if key not in given]
+    for section in CLAIMS if verb == "train" else ():
+        if saved.get(section) and not any(key.startswith(section) for key in given):
+            ConfigStore.instance().store(group=section, name="of_run", node=saved[section])
+            overrides.append(f"+{section}=of_run")
     for group in WHOLE_SECTIONS if verb in WHOLE else RUN_SECTIONS:
         if group not in given and group in saved:
             ConfigStore.instance().store(group=group, name="of_run", node=saved[group])

@@ -14,12 +14,13 @@ BESIDES = ("parameters", "epochs", "steps", "seconds")
 """Figures of ``result.json`` that are no metrics, and can be bounded too."""
 
 
-def check_names(bounds: Mapping[str, Any] | None, metrics: Collection[str]) -> None:
+def check_names(bounds: Mapping[str, Any] | None, metrics: Collection[str], verbs: Collection[str] = ()) -> None:
     """Refuse bounds on metrics that the run will not write.
 
     Args:
         bounds: the section ``expect``: by metric ``min`` and ``max``, each a number or the name of another metric.
         metrics: what the run will write.
+        verbs: names of those that follow on it; ``name/anything`` is theirs.
 
     Raises:
         UserError: names the one that is unknown.
@@ -27,7 +28,7 @@ def check_names(bounds: Mapping[str, Any] | None, metrics: Collection[str]) -> N
     known = {*metrics, *BESIDES}
     for name, bound in (bounds or {}).items():
         for key, value in ((f"expect.{name}", name), *((f"expect.{name}.{end}", bound[end]) for end in bound)):
-            if isinstance(value, str) and value not in known:
+            if isinstance(value, str) and value not in known and value.split("/")[0] not in verbs:
                 raise UserError(f"{key}={value}: no such metric; {suggest(value, known)}")
 
 

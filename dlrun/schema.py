@@ -138,6 +138,7 @@ class Train(Verb):
     run: str | None
     weights: str | None
     expect: dict[str, Bound] = {}
+    then: dict[str, str] = {}
 
 
 class Replay(Train):
@@ -156,7 +157,31 @@ class Evaluate(Verb):
     top_k: Positive
 
 
-VERBS: dict[str, type[Command]] = {"train": Train, "replay": Replay, "evaluate": Evaluate}
+class Inspect(Verb):
+    """``dlrun inspect``."""
+
+    run: str | None
+    expect: dict[str, Bound] = {}
+
+
+class Reproduce(Command):
+    """``dlrun reproduce``."""
+
+    experiments: list[str] | None
+    embedded: bool
+    folder: str
+    fresh: bool
+    report: str | None
+    expect: dict[str, Bound]
+
+
+VERBS: dict[str, type[Command]] = {
+    "train": Train,
+    "replay": Replay,
+    "evaluate": Evaluate,
+    "inspect": Inspect,
+    "reproduce": Reproduce,
+}
 
 
 def check(config: DictConfig) -> None:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dlrun import build, checkpoint, console, device, environment, expect, interrupt, seeding
 from dlrun.board import Value
+from dlrun.follow_up import follow
 from dlrun.run import Run
 from dlrun.trainer import Trainer
 
@@ -44,7 +45,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         hparams=hparams(config, hydra.runtime.choices, overridden),
         swept=overridden,
     )
-    expect.check_names(config.get("expect"), trainer.metric_names)
+    expect.check_names(config.get("expect"), trainer.metric_names, config.get("then") or {})
     try:
         continue_from(trainer, resumes)
         run.save_config(config)  # again, now that the data's sizes are known
@@ -58,8 +59,9 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         for callback in trainer.callbacks:
             callback.close()
     progress = trainer.progress
+    followed = follow(config.get("then") or {}, run.path)
     return {
-        "metrics": {**progress.best_metrics, **tested},
+        "metrics": {**progress.best_metrics, **tested, **followed},
         "monitor": trainer.monitor,
         "best_epoch": progress.best_epoch,
         "epochs": progress.epoch,
