@@ -46,5 +46,5 @@ def read(name: str) -> Experiment:
         found = re.search(rf"^{field}: ((?:.|\n)*?)(?=\n(?:{'|'.join(FIELDS)}): |\Z)", comment, re.M)
         if found:
             header[field] = " ".join(found[1].split())
-    config = OmegaConf.create(text)
-    return Experiment(name, comment.split("\n")[0], header, str(config.get("verb", "train")))
+    config = OmegaConf.load(folder() / f"{name}.yaml")
+    return Experiment(name, comment.split("\n")[0], header, str(OmegaConf.select(config, "verb", default="train")))

@@ -43,7 +43,8 @@ class Outcome:
     @property
     def rows(self) -> list[tuple[str, ...]]:
         """A row for each claim, or for the reason why there is none."""
-        name, rows = self.experiment.name, []
+        name = self.experiment.name
+        rows: list[tuple[str, ...]] = []
         for job, result in self.results.items():
             seconds = f"{result['seconds']:.0f}"
             if result["status"] != "completed":
