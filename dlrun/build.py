@@ -58,6 +58,8 @@ def network(config: DictConfig, task: Task) -> nn.Module:
     made = make(config.model, "model")
     if not isinstance(made, nn.Module):
         raise UserError(f"model._target_={config.model._target_}: is no torch.nn.Module")
+    if "init" in config:
+        make(config.init, "init")(made)
     dataset = config.dataset
     image = torch.zeros(1, dataset.channels, dataset.image_size, dataset.image_size)
     size = "x".join(map(str, image.shape[1:]))

@@ -5,6 +5,7 @@ Nothing here imports torch: help and errors of the config must come at once.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import sys
@@ -78,6 +79,10 @@ def run_verb(verb: str, arguments: list[str]) -> None:
         except Exception as error:  # raised below: Hydra would print a line of its own
             failures.append(error)
 
+    if verb == "reproduce":  # the one verb that takes bare words, the names of experiments
+        words = list(itertools.takewhile(lambda argument: re.fullmatch(r"[\w*?]+", argument), arguments))
+        quoted = ",".join(map(compose.quoted, words))
+        arguments = [f"experiments=[{quoted}]"] * bool(words) + arguments[len(words) :]
     arguments += compose.overrides_of_run(verb, arguments)
     # Hydra's parser takes overrides only in one piece: here they may stand before, after and between its flags.
     flags = [argument for argument in arguments if not re.match(r"~|[^-].*=", argument)]

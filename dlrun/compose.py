@@ -33,7 +33,8 @@ from dlrun.errors import UserError, sentence, suggest
 RUN_SECTIONS = ("model", "dataset", "task", "loss", "trainer")
 # The verbs that take its whole config, and the sections that are in it besides.
 WHOLE = ("train", "replay", "finetune")
-WHOLE_SECTIONS = (*RUN_SECTIONS, "optimizer", "scheduler", "callback", "attack")
+WHOLE_SECTIONS = (*RUN_SECTIONS, "init", "optimizer", "scheduler", "callback", "attack")
+CLAIMS = ("then", "expect")
 LONGEST_NAME = 200  # of a job's folder, in characters; file systems take 255
 
 
@@ -79,6 +80,7 @@ def job_name(overrides: list[str], constant: Collection[str] = ()) -> str:
 
 OmegaConf.register_new_resolver("fresh", fresh, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("job_name", job_name, replace=True)
+OmegaConf.register_new_resolver("pick", lambda key, values: values[key], replace=True)
 
 
 class Guard(Callback):
@@ -143,6 +145,10 @@ def overrides_of_run(verb: str, arguments: list[str]) -> list[str]:
     chosen = [key for key in values if key not in given and key.split(".")[0] not in given]
     overrides = [f"{key}={quoted(values[key])}" for key in chosen]
     overrides.append(f"trust=[{','.join(named)}]")
+    for section in CLAIMS if verb == "train" else ():
+        if saved.get(section) and not any(key.startswith(section) for key in given):
+            ConfigStore.instance().store(group=section, name="of_run", node=saved[section])
+            overrides.append(f"+{section}=of_run")
     for group in WHOLE_SECTIONS if verb in WHOLE else RUN_SECTIONS:
         if group not in given and group in saved:
             ConfigStore.instance().store(group=group, name="of_run", node=saved[group])

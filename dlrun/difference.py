@@ -13,6 +13,7 @@ MAY_CHANGE = (
     "weights",
     "trust",
     "sweep",
+    "expect",
     "trainer.epochs",
     "trainer.steps",
     "trainer.device",

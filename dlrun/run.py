@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import console, interrupt, schema, sweep, trust
+from dlrun import console, expect, interrupt, schema, sweep_table, trust
 from dlrun.difference import differences
 from dlrun.errors import RunError, UserError
 from dlrun.files import write_whole
@@ -78,10 +78,16 @@ class Run:
     def status(self) -> str:
         """How the run in this folder ended: completed, failed, interrupted, or unfinished where it says nothing."""
         try:
-            status: str = json.loads((self.path / "result.json").read_text())["status"]
+            status: str = self.result["status"]
         except FileNotFoundError:
             return "unfinished"
         return status
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What the run in this folder found."""
+        found: dict[str, Any] = json.loads((self.path / "result.json").read_text())
+        return found
 
     def is_finished(self, config: DictConfig) -> bool:
         """Whether the run in this folder has done all that a config asks for."""
@@ -156,6 +162,11 @@ def run_job(main: Main, config: DictConfig) -> None:
         run.check_same(config)
         if run.is_finished(config):
             console.say(f"finished already: {run.path}")
+            result = run.result
+            judged = expect.judge(config.get("expect"), result)
+            if judged != result.get("expect", []):
+                run.save_result(result["status"], result["seconds"], {**result, "expect": judged})
+            report(judged, sweeping)
             return
     started = time.perf_counter()
     wait = WAIT if sweeping else 0
@@ -181,8 +192,25 @@ def run_job(main: Main, config: DictConfig) -> None:
                 raise
             console.say(f"{run.path.name}: {message}" if stopped else f"failed: {message}")
         else:
-            run.save_result("completed", time.perf_counter() - started, result)
+            seconds = time.perf_counter() - started
+            result["expect"] = expect.judge(config.get("expect"), {**result, "seconds": seconds})
+            run.save_result("completed", seconds, result)
             console.say(f"run folder: {run.path}")
+            report(result["expect"], sweeping)
         finally:
             if sweeping:
-                sweep.update(run.path.parent)
+                sweep_table.update(run.path.parent)
+
+
+def report(judged: list[dict[str, Any]], sweeping: bool) -> None:
+    """Print what was expected of a run beside what came out; a sweep goes on where it is not met.
+
+    Raises:
+        RunError: it is not met.
+    """
+    if not judged:
+        return
+    console.say(expect.table(judged))
+    unmet = [row["metric"] for row in judged if not row["met"]]
+    if unmet and not sweeping:
+        raise RunError(f"expect: not met for {', '.join(unmet)}")

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -116,7 +116,7 @@ class Dataset(Section):
     root: str
     image_size: Positive | None
     resize_size: Positive | None
-    channels: Literal[1, 3]
+    channels: Literal[1, 2, 3]
     num_classes: Positive | None
     classes: list[str | int] | None
     per_class: Positive | None
@@ -138,7 +138,14 @@ class Sweep(Section):
     dry_run: bool
 
 
-class Verb(Section):
+class Bound(Section):
+    """What an experiment expects of a metric: a number, or another metric's name, at either end."""
+
+    min: float | str | None = None
+    max: float | str | None = None
+
+
+class Command(Section):
     """Keys of every verb."""
 
     verb: str
@@ -146,6 +153,11 @@ class Verb(Section):
     name: str
     trust: list[str]
     sweep: Sweep
+
+
+class Verb(Command):
+    """Keys of every verb that makes a model."""
+
     dataset: Dataset
     model: Component
     task: Component
@@ -156,12 +168,15 @@ class Verb(Section):
 class Train(Verb):
     """``dlrun train``."""
 
+    init: Component
     optimizer: Optimizer
     scheduler: Scheduler
     callback: dict[str, Component | None]
     run: str | None
     weights: str | None
     attack: Attack | None = None
+    expect: dict[str, Bound] = {}
+    then: dict[str, str] = {}
 
 
 class Replay(Train):
@@ -259,7 +274,25 @@ class Visualize(Verb):
     index: Natural
 
 
-VERBS: dict[str, type[Verb]] = {
+class Inspect(Verb):
+    """``dlrun inspect``."""
+
+    run: str | None
+    expect: dict[str, Bound] = {}
+
+
+class Reproduce(Command):
+    """``dlrun reproduce``."""
+
+    experiments: list[str] | None
+    embedded: bool
+    folder: str
+    fresh: bool
+    report: str | None
+    expect: dict[str, Bound]
+
+
+VERBS: dict[str, type[Command]] = {
     "train": Train,
     "replay": Replay,
     "evaluate": Evaluate,
@@ -268,6 +301,8 @@ VERBS: dict[str, type[Verb]] = {
     "certify": Certify,
     "explain": Explain,
     "visualize": Visualize,
+    "inspect": Inspect,
+    "reproduce": Reproduce,
 }
 FRACTIONS = ("eps", "step_size")
 """The keys whose numbers may be written as a fraction, such as 8/255."""
@@ -284,7 +319,7 @@ def check(config: DictConfig) -> None:
     if plain.get("verb") not in list(VERBS):
         raise UserError(f"verb={plain.get('verb')}: expected the verb of the command line; {suggest('', VERBS)}")
     for group in ("model", "dataset"):
-        if plain.get(group) is None:
+        if group in VERBS[plain["verb"]].model_fields and plain.get(group) is None:
             how = "with weights=FILE, or run=DIR for both" if "run" in plain else "from the groups"
             raise UserError(f"{group}: none chosen; expected {group}=NAME {how}")
     try:
@@ -369,6 +404,6 @@ def _parent_model(model: Any, location: Iterable[int | str]) -> list[str]:
     """The keys of the section in which the last part of a location was looked for."""
     *sections, _ = location
     for section in sections:
-        field = model.model_fields[section]
-        model = field.annotation
+        is_dict = get_origin(model) is dict
+        model = get_args(model)[1] if is_dict else model.model_fields[section].annotation
     return [field.alias or name for name, field in model.model_fields.items()]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -127,6 +128,13 @@ class Trainer:
         return math.ceil(self.total_steps / self.steps_per_epoch)
 
     @property
+    def metric_names(self) -> list[str]:
+        """All that ``metrics`` of the run's result will hold."""
+        splits = ("train", "val", "test") if len(self.data.val) else ("train", "test")
+        own = [f"{split}/{name}" for split in splits for name in self.task.metric_names]
+        return own + [name for callback in self.callbacks for name in callback.metric_names]
+
+    @property
     def eval_model(self) -> Normalized:
         """The model to validate and keep: the average of the weights where one is kept."""
         return self.model if self.average is None else cast(Normalized, self.average.module)
@@ -151,6 +159,10 @@ class Trainer:
         """Score the model on the test set; call once, with the weights that validation chose."""
         scores = score(self.task, self.eval_model, self.data.test, self.precision)
         metrics = _named("test", scores)
+        for callback in self.callbacks:
+            metrics |= callback.measure(self)
+        for name, figure in self.task.figures(self.eval_model, self.data).items():
+            self.show(name, figure)
         self._emit("on_test_end", metrics, scores)
         return metrics
 
@@ -212,6 +224,10 @@ class Trainer:
         if progress.since_best >= (self.options.patience or math.inf) and progress.step < self.total_steps:
             progress.stopped = "no better validation"
         self._emit("on_epoch_end", metrics, improved)
+
+    def show(self, name: str, figure: Figure, step: int | None = None) -> None:
+        """Give a figure to the callbacks that keep figures; ``step`` is now unless given."""
+        self._emit("on_figure", name, figure, self.progress.step if step is None else step)
 
     def state(self) -> dict[str, Any]:
         """All that continues the run from here to the same end: plain values and tensors, the weights under ``model``.

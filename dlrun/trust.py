@@ -8,6 +8,7 @@ writes on the command line or in a config of their own is not asked.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ from omegaconf import DictConfig
 from dlrun import paths
 from dlrun.errors import UserError
 
+PLAIN_COMMAND = re.compile(r"[a-z]+( [a-z][\w.]*=[\w.,/\[\]-]*)*")
+"""A verb that follows on a training, with settings: no flags, no code."""
 LIBRARIES = ("torch.nn", "torch.optim", "torchvision.models")
 
 
@@ -37,6 +40,8 @@ def check_names(config: Any, run: object, named: Collection[str], key: str = "")
             raise UserError(f"run={run}: {place}={value}: a saved config holds no references; not opened")
         if place.split(".")[-1] == "_target_":
             _check(str(value), str(value), place, run, named)
+        if place.startswith("then.") and (not PLAIN_COMMAND.fullmatch(str(value)) or "_target_" in str(value)):
+            raise UserError(f"run={run}: {place}={value}: not run; expected VERB and plain settings of it")
 
 
 def check_objects(config: DictConfig, run: object, named: Collection[str], groups: Collection[str]) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from dlrun.task.task import Scores
     from dlrun.trainer import Trainer
 
@@ -47,11 +49,15 @@ class Callback:
                 on_step_end, and every few steps on_log
             on_epoch_end
         on_fit_end
+        measure
         on_test_end
         close
 
-    At an interruption, ``on_interrupt`` and then ``close`` end it.
+    At an interruption, ``on_interrupt`` and then ``close`` end it. ``on_figure`` comes whenever something is drawn.
     """
+
+    metric_names: Sequence[str] = ()
+    """What :meth:`measure` gives, such as ``test/spread``."""
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Before the first step."""
@@ -87,8 +93,15 @@ class Callback:
     def on_fit_end(self, trainer: Trainer) -> None:
         """After the last epoch."""
 
+    def measure(self, trainer: Trainer) -> dict[str, float]:
+        """Figures of its own of the model that is about to be tested, to stand beside the test's."""
+        return {}
+
     def on_test_end(self, trainer: Trainer, metrics: dict[str, float], scores: Scores) -> None:
         """After the test of the best checkpoint; metrics such as ``test/accuracy``."""
+
+    def on_figure(self, trainer: Trainer, name: str, figure: Figure, step: int) -> None:
+        """A callback or the task has drawn something: keep it."""
 
     def close(self) -> None:
         """At the very end, also when the training failed."""

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from dlrun.board import Board
 from dlrun.callback.callback import Callback, StepLog
-from dlrun.figure.image_grid import image_grid
+from dlrun.figure.samples import samples
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from dlrun.task.task import Scores
     from dlrun.trainer import Trainer
 
@@ -48,7 +50,7 @@ class TensorBoard(Callback):
             batch = next(train.pictures())
             images, targets = batch.images[: self.images].cpu(), batch.targets[: self.images].cpu()
             names = [trainer.data.classes[index] for index in (targets.argmax(1) if targets.ndim > 1 else targets)]
-            self.board.figure("samples", image_grid(images, names), 0)
+            self.board.figure("samples", samples(images, names), 0)
         if self.graph:
             with warnings.catch_warnings():  # the tracer warns of every Python branch on a size
                 warnings.simplefilter("ignore")
@@ -78,6 +80,11 @@ class TensorBoard(Callback):
         self.board.scalars(metrics, step)
         trainer.task.log_scores(self.board, scores, trainer.data.test, trainer.data.classes, step)
         self.board.success()
+
+    def on_figure(self, trainer: Trainer, name: str, figure: Figure, step: int) -> None:
+        """A figure, by step."""
+        if self.images:
+            self.board.figure(name, figure, step)
 
     def files(self, folder: Path) -> list[Path]:
         """The files of events."""

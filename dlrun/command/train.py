@@ -9,10 +9,11 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import build, checkpoint, console, device, environment, interrupt, schema, seeding
+from dlrun import build, checkpoint, console, device, environment, expect, interrupt, schema, seeding
 from dlrun.board import Value
 from dlrun.callback.callback import Callback
 from dlrun.dataset.data import Data
+from dlrun.follow_up import follow
 from dlrun.model.normalized import Normalized
 from dlrun.run import Run
 from dlrun.task.task import Task
@@ -39,6 +40,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     )
     optimizer, callbacks = build.optimizer(config, model), build.callbacks(config)
     trainer = make_trainer(config, run, model, task, data, options, place, optimizer, callbacks)
+    expect.check_names(config.get("expect"), trainer.metric_names, config.get("then") or {})
     try:
         continue_from(trainer, resumes)
         run.save_config(config)  # again, now that the data's sizes are known
@@ -48,7 +50,8 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     finally:
         for callback in trainer.callbacks:
             callback.close()
-    return {**result, "parameters": parameters}
+    followed = follow(config.get("then") or {}, run.path)
+    return {**result, "metrics": {**result["metrics"], **followed}, "parameters": parameters}
 
 
 def make_trainer(

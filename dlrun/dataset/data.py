@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dlrun.dataset.augment import Augment
 from dlrun.dataset.loader import Loader, Resized
-from dlrun.dataset.source import Source, Splits, stratified
+from dlrun.dataset.source import Source, Splits, stratified, to_unit
 from dlrun.errors import UserError, suggest
 
 GIB = 2**30
@@ -148,6 +148,6 @@ def few(source: Source, count: int, seed: int) -> Source:
 def mean_and_std(source: Source, sample: int = 1000) -> tuple[list[float], list[float]]:
     """Mean and standard deviation per channel of pixels in [0,1], on evenly spaced images."""
     places = torch.linspace(0, len(source) - 1, min(sample, len(source))).long().tolist()
-    pixels = torch.stack([source[place] for place in places]).float().div_(255)
+    pixels = to_unit(torch.stack([source[place] for place in places]))
     std, mean = torch.std_mean(pixels, dim=(0, 2, 3))
     return [round(m, 4) for m in mean.tolist()], [max(round(s, 4), 1e-3) for s in std.tolist()]

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from dlrun import interrupt
 from dlrun.dataset.augment import Augment
-from dlrun.dataset.source import Source, TensorSource, fit
+from dlrun.dataset.source import Source, TensorSource, fit, to_unit
 from dlrun.errors import UserError
 
 
@@ -78,7 +78,7 @@ class Loader:
     def pictures(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """The same as images, whatever the model takes."""
         for number, (images, targets) in enumerate(self._bytes(self._order(epoch)[start:]), start):
-            images = images.to(self.device, non_blocking=True).float().div_(255)
+            images = to_unit(images.to(self.device, non_blocking=True))
             targets = targets.to(self.device, non_blocking=True)
             if self.augment is not None:
                 rng = np.random.default_rng([self.seed or 0, epoch, number])
@@ -86,7 +86,7 @@ class Loader:
             yield Batch(images, targets)
 
     def images(self, indices: Tensor) -> Tensor:
-        """The images at these places of the source's order, as bytes on the CPU: uint8 (n, C, H, W)."""
+        """The images at these places of the source's order, as it holds them, on the CPU: (n, C, H, W)."""
         return torch.stack([self.source[index].cpu() for index in indices.tolist()])
 
     def _order(self, epoch: int) -> list[Tensor]:
@@ -184,7 +184,8 @@ def _in_memory(source: Source, device: torch.device) -> TensorSource:
     elif isinstance(source, TensorSource):
         images = source.images
     else:
-        images = torch.empty((len(source), *source[0].shape), dtype=torch.uint8)
+        first = source[0]
+        images = torch.empty((len(source), *first.shape), dtype=first.dtype)
 
         def decode(index: int) -> None:
             images[index] = source[index]

@@ -1,4 +1,7 @@
-"""A source: labelled images of one size as bytes, in memory or read from disk one at a time."""
+"""A source: labelled images of one size as bytes, in memory or read from disk one at a time.
+
+Points of a plane are images too, of two channels and one pixel; they are floats.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from dlrun.errors import UserError
 
 
 class Source(Protocol):
@@ -22,7 +27,7 @@ class Source(Protocol):
         """The number of images, N."""
 
     def __getitem__(self, index: int) -> Tensor:
-        """Image ``index``: uint8, shape (C, H, W)."""
+        """Image ``index``: uint8, or float in [0,1]; shape (C, H, W)."""
 
     def subset(self, indices: Tensor) -> Source:
         """The source of the images at these indices, in their order."""
@@ -33,7 +38,7 @@ class TensorSource:
     """Images that are in memory already."""
 
     images: Tensor
-    """uint8, shape (N, C, H, W)."""
+    """uint8, or float in [0,1]; shape (N, C, H, W)."""
     targets: Tensor
     """int64, shape (N,)."""
 
@@ -74,8 +79,13 @@ def fit(images: Tensor, channels: int, image_size: int) -> Tensor:
 
     One channel of three is their luminance (ITU-R BT.601), three of one are the same grey; resizing is bilinear with
     antialiasing.
+
+    Raises:
+        UserError: of two channels, or to two: points are no images.
     """
     if images.shape[-3] != channels:
+        if 2 in (images.shape[-3], channels):
+            raise UserError(f"dataset.channels={channels}: the data has {images.shape[-3]}")
         if channels == 1:
             red, green, blue = images.unbind(-3)
             images = (0.299 * red + 0.587 * green + 0.114 * blue).round().to(torch.uint8).unsqueeze(-3)
@@ -86,6 +96,16 @@ def fit(images: Tensor, channels: int, image_size: int) -> Tensor:
         batch = F.interpolate(batch, (image_size, image_size), mode="bilinear", antialias=True)
         images = batch if images.ndim == 4 else batch.squeeze(0)
     return images
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """Pixels as floats in [0,1], of bytes or of such floats."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
+def are_points(images: Tensor) -> bool:
+    """Whether these images (..., C, H, W) are points of a plane: two channels, one pixel."""
+    return images.shape[-3:] == (2, 1, 1)
 
 
 def stratified(targets: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:

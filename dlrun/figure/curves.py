@@ -1,20 +1,24 @@
-"""Curves over steps."""
+"""Several curves in one picture."""
 
 from __future__ import annotations
 
 from matplotlib.figure import Figure
 
 MOST = 12
-"""Curves that get a name."""
+"""Lines that get a label."""
 
 
-def curves(values: dict[str, list[float]], x: str, y: str) -> Figure:
-    """Draw a line for each series of values, the first of each at 0."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, series in values.items():
-        axes.plot(series, label=name.split("/")[-1])
-    axes.set(xlabel=x, ylabel=y)
-    if len(values) <= MOST:
-        axes.legend(frameon=False, fontsize=8, ncols=2)
+def curves(axes: tuple[str, str], lines: dict[str, list[tuple[float, float]]], title: str = "") -> Figure:
+    """Draw lines by label over common axes; logarithmic upwards where the values are positive and span a factor 50."""
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    plot = figure.subplots()
+    for label, points in lines.items():
+        plot.plot(*zip(*points, strict=True), label=label, marker="." if len(points) <= 40 else None)
+    values = [y for points in lines.values() for _, y in points]
+    if min(values) > 0 and max(values) > 50 * min(values):
+        plot.set_yscale("log")
+    plot.set(xlabel=axes[0], ylabel=axes[1], title=title)
+    plot.grid(alpha=0.3)
+    if 1 < len(lines) <= MOST or (len(lines) == 1 and next(iter(lines))):
+        plot.legend(fontsize=9)
     return figure

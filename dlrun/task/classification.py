@@ -18,7 +18,7 @@ from torchmetrics.functional.classification import (
 
 from dlrun.dataset.loader import Batch, Loader
 from dlrun.figure.confusion_matrix import confusion_matrix
-from dlrun.figure.image_grid import image_grid
+from dlrun.figure.samples import samples
 from dlrun.task.task import Forward, Scores, Task
 
 if TYPE_CHECKING:
@@ -161,4 +161,4 @@ class Classification(Task):
                     scores.targets[worst].tolist(), scores.predictions[worst].tolist(), strict=True
                 )
             ]
-            board.figure("most_wrong", image_grid(loader.images(worst), captions), step)
+            board.figure("most_wrong", samples(loader.images(worst), captions), step)

@@ -6,9 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from dlrun.dataset.data import Data
 from dlrun.dataset.loader import Batch, Loader
+from dlrun.model.normalized import Normalized
 
 if TYPE_CHECKING:
     from dlrun.board import Board
@@ -73,6 +76,10 @@ class Task(ABC):
 
     def log_scores(self, board: Board, scores: Scores, loader: Loader, classes: list[str], step: int) -> None:
         """Draw what the scores of a split look like on a TensorBoard; nothing by default."""
+
+    def figures(self, model: Normalized, data: Data) -> dict[str, Figure]:
+        """Pictures by name of what a finished model does; none by default."""
+        return {}
 
     def training_step(self, trainer: Trainer, batches: list[Batch]) -> dict[str, Tensor]:
         """One optimizer step on one batch, or on several whose gradients accumulate.

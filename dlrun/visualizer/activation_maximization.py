@@ -95,9 +95,13 @@ class ActivationMaximization(Visualizer):
                 metrics |= {f"probability/{label}": value for label, value in zip(labels, own, strict=True)}
                 labels = [f"{label} ({value:.1%})" for label, value in zip(labels, own, strict=True)]
             titles.append(labels)
+        lines = {
+            name.split("/")[-1]: [(float(step), value) for step, value in enumerate(values)]
+            for name, values in curves.items()
+        }
         figures: dict[str, Figure] = {
             "activation_maximization": layer_grid(rows, titles),
-            "activation": draw_curves(curves, "step", "activation"),
+            "activation": draw_curves(("step", "activation"), lines),
         }
         frames = torch.stack([make_grid(frame, nrow=5, padding=1) for frame in films[0]]) if self.frames else None
         return Shown(figures, metrics, curves, frames)

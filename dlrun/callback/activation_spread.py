@@ -1,0 +1,64 @@
+"""What an initialisation does to the activations of each layer, and to its units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from dlrun import curve
+from dlrun.callback.callback import Callback
+from dlrun.figure.curves import curves
+from dlrun.model.activation import CLASSES
+
+if TYPE_CHECKING:
+    from dlrun.trainer import Trainer
+
+NAME = "activation_spread"
+AXES = ("layer", "standard deviation of the activations")
+ACTIVATIONS = tuple(set(CLASSES.values()))
+
+
+class ActivationSpread(Callback):
+    """``curves/activation_spread.csv`` before the first step; how alike the units of a layer are after the last.
+
+    ``test/spread_ratio`` is the spread after the last activation over that after the first, before training;
+    ``test/distinct_units`` the least share, over the hidden dense layers, of units whose weights are no other's (to
+    five digits).
+    """
+
+    metric_names = ("test/spread_ratio", "test/distinct_units")
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Measure on the first batch; a run that continues has it already."""
+        if trainer.progress.step:
+            return
+        spreads: list[float] = []
+        hooks = [
+            layer.register_forward_hook(lambda _, __, output: spreads.append(float(output.std())))
+            for layer in trainer.model.modules()
+            if isinstance(layer, ACTIVATIONS)
+        ]
+        with torch.inference_mode():
+            trainer.model.eval()(next(trainer.data.train.epoch(0)).images)
+        for hook in hooks:
+            hook.remove()
+        points = [(float(number), spread) for number, spread in enumerate(spreads, start=1)]
+        curve.append(curve.path(trainer.folder, NAME), AXES, points)
+        trainer.show(NAME, curves(AXES, {"": points}))
+
+    def measure(self, trainer: Trainer) -> dict[str, float]:
+        """``test/spread_ratio`` and ``test/distinct_units``."""
+        _, points = curve.read(curve.path(trainer.folder, NAME))
+        hidden = [layer.weight for layer in trainer.eval_model.modules() if isinstance(layer, nn.Linear)][:-1]
+        return {
+            "test/spread_ratio": points[-1][1] / max(points[0][1], 1e-30),
+            "test/distinct_units": min(map(_distinct, hidden)),
+        }
+
+
+def _distinct(weight: Tensor) -> float:
+    """The share of rows that differ, of a weight matrix (outputs, inputs)."""
+    scale = weight.abs().max().clamp(min=1e-30)
+    return len(torch.unique((weight / scale * 1e5).round(), dim=0)) / len(weight)

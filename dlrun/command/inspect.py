@@ -1,0 +1,73 @@
+"""``dlrun inspect``: count what a model is made of."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from rich.table import Table
+
+from dlrun import build, console, expect
+from dlrun.errors import UserError
+from dlrun.layers import Layer, layers
+from dlrun.run import Run
+
+BYTES = 4  # of a number in fp32
+MIB = 2**20
+
+
+def main(config: DictConfig, run: Run) -> dict[str, Any]:
+    """Inspect the config's model on the meta device; returns what goes into ``result.json``."""
+    build.check_targets(config)
+    if config.dataset.num_classes is None:
+        raise UserError("dataset.num_classes: known only from the data; expected dataset.num_classes=N")
+    place = torch.device("meta")
+    with place:
+        model = build.model(config, build.task(config), place, load_weights=False)
+        image = torch.zeros(1, config.dataset.channels, config.dataset.image_size, config.dataset.image_size)
+        try:
+            found = layers(model, image)
+        except ValueError as error:
+            raise UserError(f"model={type(model.network).__name__}: {error}") from None
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    activations = sum(torch.Size(layer.shape).numel() for layer in found)
+    fields = [layer.receptive_field for layer in found if layer.receptive_field is not None]
+    metrics = {
+        "parameters": parameters,
+        "trainable_parameters": trainable,
+        "multiply_adds": sum(layer.multiply_adds for layer in found),
+        "parameter_mib": parameters * BYTES / MIB,
+        "activation_mib": activations * BYTES / MIB,
+        "receptive_field": max(fields, default=0),
+        "last_conv_receptive_field": max(
+            (layer.receptive_field or 0 for layer in found if layer.kind.startswith("Conv")), default=0
+        ),
+    }
+    expect.check_names(config.expect, metrics)
+    size = "x".join(map(str, image.shape[1:]))
+    console.say(table(found, f"{type(model.network).__name__} on one image of {size}"))
+    figures = Table("figure", "value")
+    for name, value in metrics.items():
+        figures.add_row(name, f"{value:,.2f}" if isinstance(value, float) else f"{value:,}")
+    console.say(figures)
+    with (run.path / "layers.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(Layer.__dataclass_fields__))
+        writer.writeheader()
+        writer.writerows({**asdict(layer), "shape": "x".join(map(str, layer.shape))} for layer in found)
+    return {"metrics": metrics}
+
+
+def table(found: list[Layer], title: str) -> Table:
+    """A row for each layer, to print."""
+    made = Table("layer", "kind", title=title)
+    for name in ("output", "parameters", "trainable", "multiply-adds", "receptive field"):
+        made.add_column(name, justify="right")
+    for layer in found:
+        field = "all" if layer.receptive_field is None else str(layer.receptive_field)
+        counts = [f"{count:,}" for count in (layer.parameters, layer.trainable, layer.multiply_adds)]
+        made.add_row(layer.name, layer.kind, "x".join(map(str, layer.shape)), *counts, field)
+    return made

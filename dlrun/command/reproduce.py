@@ -1,0 +1,154 @@
+"""``dlrun reproduce``: run experiments, compare what they claim with what comes out."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+from PIL import Image
+from rich.table import Table
+
+from dlrun import console, expect, experiment, paths
+from dlrun.compose import quoted
+from dlrun.errors import UserError, suggest
+from dlrun.experiment import Experiment
+from dlrun.follow_up import is_completed
+from dlrun.run import Run
+
+REPORT, TABLE, PAGE = "report", "README.md", "figures.md"
+WIDTH = 700
+"""Of a figure in the report, in pixels at most."""
+COLUMNS = ("experiment", "job", "metric", "claimed", "measured", "", "seconds")
+
+
+@dataclass
+class Outcome:
+    """What became of an experiment."""
+
+    experiment: Experiment
+    folder: Path
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """``result.json`` by job; a run that is no sweep has one, called ''."""
+    error: str = ""
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """A row for each claim, or for the reason why there is none."""
+        name = self.experiment.name
+        rows: list[tuple[str, ...]] = []
+        for job, result in self.results.items():
+            seconds = f"{result['seconds']:.0f}"
+            if result["status"] != "completed":
+                rows.append((name, job, "", "", result.get("error", ""), "NOT MET", seconds))
+            for claim in result.get("expect", []):
+                value, met = expect.number(claim["value"]), "met" if claim["met"] else "NOT MET"
+                rows.append((name, job, claim["metric"], claim["claim"], value, met, seconds))
+        return rows if rows and not self.error else [*rows, (name, "", "", "", self.error or "nothing", "NOT MET", "")]
+
+
+def main(config: DictConfig, run: Run) -> dict[str, Any]:
+    """Run the chosen experiments and write the report; returns what goes into ``result.json``."""
+    chosen = choose(config.experiments)
+    if config.embedded:
+        chosen = [name for name in chosen if is_embedded(experiment.read(name))]
+    outcomes = []
+    for name in chosen:
+        outcomes.append(reproduce(experiment.read(name), Path(config.folder) / name, config.fresh))
+        write_report(outcomes, run.path / REPORT)
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    table = Table(*COLUMNS)
+    for row in rows:
+        table.add_row(*row)
+    console.say(table, f"report: {run.path / REPORT / TABLE}")
+    if config.report is not None:
+        shutil.copytree(run.path / REPORT, config.report, dirs_exist_ok=True)
+    not_met = sum(row[5] != "met" for row in rows)
+    return {"metrics": {"experiments": len(outcomes), "claims": len(rows), "not_met": not_met}}
+
+
+def choose(patterns: list[str] | None) -> list[str]:
+    """The experiments whose names fit one of the patterns; all for None.
+
+    Raises:
+        UserError: a pattern fits none.
+    """
+    known = experiment.names()
+    if patterns is None:
+        return known
+    for pattern in patterns:
+        if not fnmatch.filter(known, pattern):
+            raise UserError(f"experiments={pattern}: no such experiment; {suggest(pattern, known)}")
+    return [name for name in known if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+
+
+def is_embedded(found: Experiment) -> bool:
+    """Whether its dataset comes with dlrun: its source reads no ``root``."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(paths.configs()), version_base="1.3"):
+        config = compose(found.verb, [f"experiment={found.name}"])
+    return found.verb == "inspect" or "root" not in config.dataset.source
+
+
+def reproduce(found: Experiment, folder: Path, fresh: bool) -> Outcome:
+    """Run an experiment in a folder, or go on with what is there."""
+    if fresh or (found.verb != "train" and not is_completed(folder)):
+        shutil.rmtree(folder, ignore_errors=True)
+    outcome = Outcome(found, folder)
+    if found.verb == "train" or not is_completed(folder):
+        console.say(f"--- {found.name}: {found.title}")
+        places = [f"hydra.{kind}.dir={quoted(folder)}" for kind in ("run", "sweep")]
+        command = [sys.executable, "-m", "dlrun", found.verb, f"experiment={found.name}", *places]
+        ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+        console.say(ended.stderr.rstrip())
+        lines = ended.stderr.strip().splitlines()
+        if ended.returncode and not (lines and "expect: not met" in lines[-1]):
+            outcome.error = lines[-1] if lines else ""
+    for file in sorted([*folder.glob("result.json"), *folder.glob("*/result.json")]):
+        job = "" if file.parent == folder else file.parent.name.removeprefix(f"experiment-{found.name}").strip("_")
+        if job or file.parent == folder:
+            outcome.results[job] = json.loads(file.read_text())
+    if (folder / "result.json").exists():  # what lies below a run are verbs that followed on it
+        outcome.results = {"": outcome.results[""]}
+    if outcome.results:  # a sweep that ended with 1 says in its jobs why
+        outcome.error = ""
+    return outcome
+
+
+def write_report(outcomes: list[Outcome], folder: Path) -> None:
+    """The table and the page of figures, as Markdown."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [COLUMNS, ("---",) * len(COLUMNS), *(row for outcome in outcomes for row in outcome.rows)]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    intro = f"# Claimed and measured\n\nWritten by `dlrun reproduce`; the figures are in [{PAGE}]({PAGE}).\n\n"
+    (folder / TABLE).write_text(intro + "\n".join(lines) + "\n", encoding="utf-8")
+    page = ["# Figures of the experiments", ""]
+    for outcome in outcomes:
+        figures = sorted(outcome.folder.glob("figures/*.png")) or sorted(outcome.folder.glob("**/figures/*.png"))
+        if not figures:
+            continue
+        found = outcome.experiment
+        page += [f"## {found.name}", "", found.title, "", found.header.get("Look at", ""), ""]
+        for figure in figures:
+            job = figure.relative_to(outcome.folder).parts[0]
+            name = "-".join([found.name, *([] if job == "figures" else [job]), figure.stem])
+            shrink(figure, folder / "figures" / f"{name}.png")
+            page += [f"![{name}](figures/{name}.png)", ""]
+    (folder / PAGE).write_text("\n".join(page), encoding="utf-8")
+
+
+def shrink(source: Path, target: Path) -> None:
+    """Copy a picture, not wider than a page, in few colours."""
+    target.parent.mkdir(exist_ok=True)
+    with Image.open(source) as file:
+        picture = file.convert("RGB")
+    picture.thumbnail((WIDTH, WIDTH))
+    picture.quantize(128).save(target, optimize=True)

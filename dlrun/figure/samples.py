@@ -1,0 +1,23 @@
+"""Examples of a dataset, whatever they are."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from dlrun.dataset.source import are_points
+from dlrun.figure.image_grid import image_grid
+
+
+def samples(images: Tensor, captions: list[str]) -> Figure:
+    """Draw images (N, C, H, W) in a grid, each under its caption; points where they lie, each beside its own."""
+    if not are_points(images):
+        return image_grid(images, captions)
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    points = images.flatten(1).cpu()
+    axes.scatter(points[:, 0], points[:, 1], c="black", s=12)
+    for (x, y), caption in zip(points.tolist(), captions, strict=True):
+        axes.annotate(caption, (x, y), textcoords="offset points", xytext=(4, 4), fontsize=8)
+    axes.set(xlim=(-0.1, 1.1), ylim=(-0.1, 1.1), aspect="equal")
+    return figure

@@ -1,0 +1,48 @@
+"""Verbs that follow on a training in the same command: train, then attack."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from dlrun.compose import quoted
+from dlrun.errors import RunError
+
+
+def follow(commands: Mapping[str, str], run: Path) -> dict[str, float]:
+    """Run verbs on a run, each into a folder of its own in it; one that is completed there is not run again.
+
+    Args:
+        commands: by name, what follows ``dlrun`` on the command line, without ``run=``: ``attack attack=pgd``.
+        run: the folder of the training, with its checkpoints.
+
+    Returns:
+        The metrics of all, as ``name/metric``.
+
+    Raises:
+        RunError: one of them failed.
+    """
+    metrics: dict[str, float] = {}
+    for name, line in commands.items():
+        folder = run / name
+        if not is_completed(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            verb, *overrides = shlex.split(line)
+            fixed = [f"run={quoted(run)}", f"hydra.run.dir={quoted(folder)}"]
+            ended = subprocess.run([sys.executable, "-m", "dlrun", verb, *fixed, *overrides], check=False)
+            if ended.returncode:
+                raise RunError(f"then.{name}: dlrun {line} ended with status {ended.returncode}")
+        result = json.loads((folder / "result.json").read_text())
+        metrics |= {f"{name}/{key}": value for key, value in result["metrics"].items()}
+    return metrics
+
+
+def is_completed(folder: Path) -> bool:
+    """Whether there is a run in the folder that came to its end."""
+    file = folder / "result.json"
+    return file.is_file() and json.loads(file.read_text())["status"] == "completed"

@@ -1,0 +1,88 @@
+"""Reconstruction: the target of an image is the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+
+from dlrun.dataset.loader import Batch, Loader
+from dlrun.figure.image_rows import image_rows
+from dlrun.task.task import Forward, Scores, Task
+
+if TYPE_CHECKING:
+    from dlrun.board import Board
+
+
+class ReconstructionScores(Scores):
+    """The mean loss of a split, and its first images with what became of them."""
+
+    KEPT = 12
+
+    def __init__(self) -> None:
+        self._loss_sum, self._count = 0.0, 0
+        self._kept: list[tuple[Tensor, Tensor]] = []
+
+    def add(self, batch: Batch, loss: Tensor, outputs: Tensor) -> None:
+        """Take in a batch: its mean loss, and reconstructions (B, C, H, W)."""
+        if self._count < self.KEPT:
+            self._kept.append((batch.images.cpu(), outputs.float().cpu()))
+        self._loss_sum += float(loss) * len(outputs)
+        self._count += len(outputs)
+
+    @property
+    def kept(self) -> tuple[Tensor, Tensor]:
+        """The first images and their reconstructions, float (n, C, H, W) each."""
+        images, outputs = (torch.cat(parts)[: self.KEPT] for parts in zip(*self._kept, strict=True))
+        return images, outputs
+
+    def metrics(self) -> dict[str, float]:
+        """Mean loss."""
+        return {"loss": self._loss_sum / self._count}
+
+
+class Reconstruction(Task):
+    """An autoencoder's task (000_9560d611d10ac6dd.txt, autoencodeurs): the output is compared with the image itself.
+
+    Outputs are in the pixels' range [0,1], so with ``loss=mse`` the loss is the mean squared error of a pixel.
+
+    Args:
+        loss: takes outputs and images of one shape.
+        num_classes: of the dataset; unused.
+        channels: of its images.
+        image_size: their side in pixels.
+    """
+
+    monitor = "val/loss"
+    metric_names = ("loss",)
+
+    def __init__(self, loss: nn.Module, num_classes: int, channels: int, image_size: int) -> None:
+        super().__init__(loss, num_classes)
+        self.shape = (channels, image_size, image_size)
+
+    def forward(self, model: Callable[[Tensor], Tensor], batch: Batch) -> Forward:
+        """The model's reconstructions and their loss."""
+        outputs = model(batch.images)
+        return Forward(self.loss(outputs, batch.images), outputs)
+
+    def batch_metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Nothing but the loss."""
+        return {}
+
+    def scores(self) -> ReconstructionScores:
+        """Empty scores."""
+        return ReconstructionScores()
+
+    def check_output(self, output: Tensor) -> None:
+        """Expect an image of the input's shape."""
+        if output.shape[1:] != self.shape:
+            found, wanted = ("x".join(map(str, shape)) for shape in (output.shape[1:], self.shape))
+            raise ValueError(f"gives {found} for an image of {wanted}; expected a reconstruction, as of autoencoder")
+
+    def log_scores(self, board: Board, scores: Scores, loader: Loader, classes: list[str], step: int) -> None:
+        """Images above their reconstructions."""
+        images, outputs = cast(ReconstructionScores, scores).kept
+        if board.images:
+            board.figure("reconstructions", image_rows({"image": images, "reconstruction": outputs}), step)

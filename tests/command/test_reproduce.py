@@ -1,0 +1,24 @@
+"""``dlrun reproduce`` on experiments that take a moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.conftest import Dlrun, only_run, result
+
+
+def test_the_report_says_what_is_claimed_and_measured_and_a_second_run_runs_nothing(dlrun: Dlrun) -> None:
+    ended = dlrun("reproduce", "dense_layer", "report=here")
+    assert ended.status == 0, ended.err
+    table = Path("here/README.md").read_text()
+    assert "| dense_layer |  | parameters | 38,654,902,272 | 38,654,902,272 | met |" in table
+    assert result(only_run(Path("runs/reproduce")))["metrics"] == {"experiments": 1, "claims": 2, "not_met": 0}
+    before = {file: file.stat().st_mtime_ns for file in Path("runs/experiments").rglob("*")}
+    assert dlrun("reproduce", "dense*").status == 0
+    assert before == {file: file.stat().st_mtime_ns for file in Path("runs/experiments").rglob("*")}
+
+
+def test_an_unknown_experiment_is_refused(dlrun: Dlrun) -> None:
+    ended = dlrun("reproduce", "xorr")
+    assert ended.status == 2
+    assert ended.errors[0].startswith("dlrun: experiments=xorr: no such experiment; did you mean 'xor'?")
