@@ -19,8 +19,8 @@ lint:  ## ruff: lint and format
 types:  ## mypy, strict
 	$(PYTHON) -m mypy
 
-test:  ## pytest
-	$(PYTHON) -m pytest
+test:  ## pytest, in as many processes as there are cores
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto
 
 torture:  ## kill a training at 25 random moments and continue it; mistype every key; fuzz the command line
 	DLRUN_KILLS=25 $(PYTHON) -m pytest tests/test_resume.py -k killed
