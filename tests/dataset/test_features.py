@@ -63,5 +63,8 @@ def test_epochs_start_in_the_middle(tmp_path: Path) -> None:
 
 
 def test_digests_are_of_the_content() -> None:
-    first, second = image_digests(loader(torch.tensor([1, 2, 1])).source), image_digests(loader(torch.tensor([1])).source)
+    first, second = (
+        image_digests(loader(torch.tensor([1, 2, 1])).source),
+        image_digests(loader(torch.tensor([1])).source),
+    )
     assert first[0] == first[2] == second[0] != first[1]
