@@ -169,7 +169,22 @@ class Finetune(Train):
     unfreeze: Unfreeze
 
 
-VERBS: dict[str, type[Verb]] = {"train": Train, "replay": Replay, "evaluate": Evaluate, "finetune": Finetune}
+class Predict(Verb):
+    """``dlrun predict``."""
+
+    run: str | None
+    weights: str | None
+    input: str | None
+    top_k: Positive
+
+
+VERBS: dict[str, type[Verb]] = {
+    "train": Train,
+    "replay": Replay,
+    "evaluate": Evaluate,
+    "finetune": Finetune,
+    "predict": Predict,
+}
 
 
 def check(config: DictConfig) -> None:

@@ -325,8 +325,8 @@ def test_backbones_give_the_features_of_their_network(name: str) -> None:
     model = Normalized(load(name, 64, 7), [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]).eval()
     for layer in model.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.running_mean.uniform_(-0.1, 0.1)  # type: ignore[union-attr, operator]
-            layer.running_var.uniform_(0.8, 1.2)  # type: ignore[union-attr, operator]
+            layer.running_mean.uniform_(-0.1, 0.1)  # type: ignore[union-attr]
+            layer.running_var.uniform_(0.8, 1.2)  # type: ignore[union-attr]
     images = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         expected = model(images)
