@@ -161,7 +161,13 @@ def own_values(verb: str, saved: DictConfig) -> dict[str, Any]:
     own = OmegaConf.load(paths.configs() / f"{verb}.yaml")
     assert isinstance(own, DictConfig)
     of_run = flat(OmegaConf.to_container(saved))
-    return {key: of_run[key] for key in ["seed", *flat(own)] if key in of_run and key not in ("verb", "run")}
+    values = {}
+    for key in {"seed", *flat(own)} - {"verb", "run"}:
+        while key not in of_run and "." in key:  # the run may have null for a whole section
+            key = key.rpartition(".")[0]
+        if key in of_run:
+            values[key] = of_run[key]
+    return values
 
 
 def quoted(value: Any) -> str:

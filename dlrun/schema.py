@@ -292,11 +292,21 @@ class Reproduce(Command):
     expect: dict[str, Bound]
 
 
+class Predict(Verb):
+    """``dlrun predict``."""
+
+    run: str | None
+    weights: str | None
+    input: str | None
+    top_k: Positive
+
+
 VERBS: dict[str, type[Command]] = {
     "train": Train,
     "replay": Replay,
     "evaluate": Evaluate,
     "finetune": Finetune,
+    "predict": Predict,
     "attack": AttackVerb,
     "certify": Certify,
     "explain": Explain,

@@ -149,7 +149,7 @@ def check(config: DictConfig, options: schema.Trainer) -> None:
     """Refuse keys that cannot go together."""
     augment = config.dataset.augment
     if config.views != 0 and (augment.mixup or augment.cutmix):
-        raise UserError(f"views={config.views}: features of mixed images cannot be kept; expected views=0")
+        raise UserError("dataset.augment: features of images mixed by mixup or cutmix cannot be kept; expected views=0")
     if config.unfreeze.epoch is not None and options.steps is not None:
         raise UserError(f"trainer.steps={options.steps}: with unfreeze.epoch, expected trainer.epochs")
 

@@ -37,9 +37,7 @@ def torchvision_network(name: str, image_size: int) -> nn.Module:
     Raises:
         UserError: there is none of this name.
     """
-    known = models.list_models(module=models)
-    if name not in known:
-        raise UserError(f"model.backbone={name}: neither a torchvision classifier nor a run; {suggest(name, known)}")
+    check_name(name)
     if name.startswith("vit_"):
         return models.get_model(name, weights=None, image_size=image_size)  # type: ignore[no-any-return]
     if name in ("googlenet", "inception_v3"):
@@ -48,6 +46,17 @@ def torchvision_network(name: str, image_size: int) -> nn.Module:
             name, weights=None, aux_logits=False, transform_input=True, init_weights=False
         )
     return models.get_model(name, weights=None)  # type: ignore[no-any-return]
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is no torchvision classifier's.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    known = models.list_models(module=models)
+    if name not in known:
+        raise UserError(f"model.backbone={name}: neither a torchvision classifier nor a run; {suggest(name, known)}")
 
 
 def head_name(network: nn.Module) -> str:

@@ -12,6 +12,7 @@ from torchvision import models
 
 from dlrun import console
 from dlrun.errors import UserError, suggest
+from dlrun.model.finetuned import check_name
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ def find(name: str, weights: str | None) -> Pretrained:
     Raises:
         UserError: no such weights, or neither on disk nor to be had from the network.
     """
+    check_name(name)
     entries = models.get_model_weights(name)
     default = getattr(entries, "DEFAULT", next(iter(entries), None))
     if default is None:  # torchvision has the network, but no weights for it

@@ -17,10 +17,10 @@ from torchvision import models
 from dlrun import compose
 from tests.conftest import Dlrun, Ended, only_run, result
 
-QUIET = ("callback.tensorboard.images=0", "trainer.epochs=3")
+QUIET = ("callback.tensorboard=null", "dataset.workers=0", "trainer.epochs=3")
 
 
-def photos(root: Path, classes: tuple[str, ...] = ("áñø", "zebra"), count: int = 12, side: int = 40) -> Path:
+def photos(root: Path, classes: tuple[str, ...] = ("zebra", "áñø"), count: int = 12, side: int = 40) -> Path:
     """Class folders of pictures: noise of another colour for each class."""
     rng = np.random.default_rng(0)
     for number, name in enumerate(classes):
@@ -34,18 +34,21 @@ def photos(root: Path, classes: tuple[str, ...] = ("áñø", "zebra"), count: in
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of ResNet18's weights, with the head for ImageNet."""
+    """A file of weights of a small network, with the head for ImageNet."""
     torch.manual_seed(1)
-    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
-    torch.save(models.resnet18().state_dict(), path)
+    path = tmp_path_factory.mktemp("weights") / "shufflenet.pth"
+    network = models.shufflenet_v2_x0_5()
+    for _ in range(20):  # gives batch normalisation its averages
+        network(torch.rand(8, 3, 32, 32))
+    torch.save(network.state_dict(), path)
     return path
 
 
 @pytest.fixture
 def finetune(dlrun: Dlrun, weights: Path, tmp_path: Path) -> Dlrun:
-    """Fine-tune that ResNet18 on coloured noise."""
+    """Fine-tune that network on coloured noise."""
     photos(tmp_path / "photos")
-    fixed = ("dataset.root=photos", "model.backbone=resnet18", f"weights={weights}", "dataset.image_size=32")
+    fixed = ("dataset.root=photos", "model.backbone=shufflenet_v2_x0_5", f"weights={weights}", "dataset.image_size=32")
 
     def run(*overrides: str) -> Ended:
         return dlrun("finetune", *fixed, "dataset.batch_size=8", *QUIET, *overrides)
@@ -63,7 +66,8 @@ def caches(folder: str = "runs/.features") -> list[Path]:
 
 
 def test_only_the_head_trains_and_the_backbone_stays_to_the_bit(finetune: Dlrun, weights: Path) -> None:
-    ended = finetune("hydra.run.dir=run", "trainer.epochs=30", "optimizer.lr=0.01")
+    more = ("trainer.monitor=train/accuracy", "callback.tensorboard={_target_: dlrun.callback.tensorboard.TensorBoard}")
+    ended = finetune("hydra.run.dir=run", "trainer.epochs=30", "optimizer.lr=1", *more)
     assert ended.status == 0, ended.err
     before = torch.load(weights, weights_only=True)
     for name in ("best", "last"):
@@ -72,12 +76,13 @@ def test_only_the_head_trains_and_the_backbone_stays_to_the_bit(finetune: Dlrun,
         for key in before:
             if not key.startswith("fc."):
                 assert torch.equal(before[key], after[key]), key
-        assert after["fc.weight"].shape == (2, 512)
-        models.resnet18(num_classes=2).load_state_dict(after)
+        assert after["fc.weight"].shape == (2, 1024)
+        models.shufflenet_v2_x0_5(num_classes=2).load_state_dict(after)
     found = result(Path("run"))
-    assert found["trainable"] == 512 * 2 + 2
+    assert found["trainable"] == 1024 * 2 + 2
     assert found["metrics"]["train/accuracy"] == 1
-    assert found["classes"] == ["áñø", "zebra"]
+    assert found["classes"] == ["zebra", "áñø"]
+    assert "zebra" in Path("run/00000/features/metadata.tsv").read_text()
 
 
 def test_the_course_counts_20490_parameters() -> None:
@@ -118,7 +123,7 @@ def test_a_damaged_or_foreign_cache_is_computed_again(finetune: Dlrun) -> None:
     whole = path.read_bytes()
     damaged = bytearray(whole)
     damaged[len(damaged) // 2] ^= 1
-    foreign = {"key": "other", "features": torch.zeros(1, 24, 512)}
+    foreign = {"key": "other", "features": torch.zeros(1, 24, 1024)}
     for number in range(3):
         if number == 0:
             path.write_bytes(damaged)
@@ -153,7 +158,7 @@ def test_the_key_follows_content_not_names(finetune: Dlrun, weights: Path) -> No
     Image.fromarray(pixels).save(image)
     assert "computing features" in finetune("dataset.root=moved").out
     changed = torch.load("renamed.pth", weights_only=True)
-    changed["layer4.1.bn2.bias"][0] += 1
+    changed["conv5.1.bias"][0] += 1
     torch.save(changed, "renamed.pth")
     assert "computing features" in finetune("dataset.root=moved", "weights=renamed.pth").out
     assert "computing features" in finetune("dataset.root=moved", "dataset.mean=[0.5,0.5,0.5]").out
@@ -177,25 +182,31 @@ def test_augmented_views_are_kept_too_and_are_the_epochs_one_after_another(finet
     assert finetune("hydra.run.dir=kept", *flip, "views=3").status == 0
     assert finetune("hydra.run.dir=live", *flip, "views=0", "dataset.batch_size=32").status == 0
     sizes = sorted(tuple(torch.load(path, weights_only=True)["features"].shape) for path in caches())
-    assert sizes == [(1, 7, 512), (3, 17, 512)]
+    assert sizes == [(1, 7, 1024), (3, 17, 1024)]
     views = max((torch.load(path, weights_only=True)["features"] for path in caches()), key=len)
     assert not torch.allclose(views[0], views[1])
     mixed = finetune("dataset.augment.mixup=1")
     assert mixed.status == 2
-    assert mixed.errors == ["dlrun: views=null: features of mixed images cannot be kept; expected views=0"]
+    assert mixed.errors == [
+        "dlrun: dataset.augment: features of images mixed by mixup or cutmix cannot be kept; expected views=0"
+    ]
 
 
 def test_unfreezing_trains_the_whole_network_with_batch_norm_as_it_was(finetune: Dlrun, weights: Path) -> None:
     ended = finetune("hydra.run.dir=run", "unfreeze.epoch=2", "trainer.epochs=4")
     assert ended.status == 0, ended.err
     before, after = torch.load(weights, weights_only=True), state("run", "last")
-    assert not torch.equal(before["conv1.weight"], after["conv1.weight"])
-    norms = [key for key in before if "bn" in key or "downsample.1" in key]
-    assert len(norms) == 100
+    assert not torch.equal(before["conv1.0.weight"], after["conv1.0.weight"])
+    layers = [key.removesuffix(".running_mean") for key in before if key.endswith("running_mean")]
+    norms = [key for key in before if key.rpartition(".")[0] in layers]
+    assert len(norms) == 5 * 56
     assert all(torch.equal(before[key], after[key]) for key in norms)
     rows = Path("run/metrics.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["epoch", "1", "2", "3", "4"]
-    assert finetune("hydra.run.dir=norms", "unfreeze.epoch=0", "unfreeze.batch_norm=true").status == 0
+    assert (
+        finetune("hydra.run.dir=norms", "unfreeze.epoch=0", "unfreeze.batch_norm=true", "dataset.batch_size=6").status
+        == 0
+    )
     after = state("norms", "last")
     assert not any(torch.equal(before[key], after[key]) for key in norms if "running_mean" in key)
 
@@ -212,9 +223,7 @@ def test_learning_rates_fall_from_the_head_down() -> None:
 
 
 @pytest.mark.parametrize("at", [("trainer.epochs=2",), ("trainer.epochs=4", "unfreeze.epoch=2")])
-def test_a_run_that_continues_ends_to_the_same_bits(
-    finetune: Dlrun, dlrun: Dlrun, at: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_continues_ends_to_the_same_bits(finetune: Dlrun, dlrun: Dlrun, at: tuple[str, ...]) -> None:
     more = (*at, "scheduler=constant", "callback.checkpoint.every_steps=1")
     assert finetune(*more, "hydra.run.dir=whole", "trainer.epochs=6").status == 0
     assert finetune(*more, "hydra.run.dir=parts").status == 0
@@ -239,7 +248,7 @@ def test_a_run_of_dlrun_as_backbone(dlrun: Dlrun) -> None:
     assert trained.status == 0, trained.err
     ended = dlrun(
         "finetune", "model.backbone=a", "dataset=digits", "dataset.classes=[5,6,7,8,9]", "dataset.per_class=20",
-        "trainer.epochs=10", "hydra.run.dir=b", "callback.tensorboard.images=0",
+        "trainer.epochs=40", "optimizer.lr=0.02", "hydra.run.dir=b", "callback.tensorboard.images=0",
     )  # fmt: skip
     assert ended.status == 0, ended.err
     before, after = state("a"), state("b")
@@ -278,19 +287,15 @@ def test_wrong_weights_are_one_line(finetune: Dlrun, tmp_path: Path) -> None:
     torch.save(models.mobilenet_v3_small().state_dict(), "other.pth")
     Path("empty").mkdir()
     for override, part in {
-        "weights=other.pth": "does not fit ResNet",
+        "weights=other.pth": "does not fit ShuffleNet",
         "weights=nowhere.pth": "no such file or folder",
         "weights=V7": "choose from DEFAULT, IMAGENET1K_V1",
-        "weights=empty": "expected resnet18-f37072fd.pth",
+        "weights=empty": "expected shufflenetv2_x0.5-f707e7126e.pth",
         "model.backbone=resnet51": "did you mean 'resnet50'?",
-        "model.backbone=squeezenet1_1": "weights" if False else "no head to replace",
-        "model=lenet": "expected model=finetuned",
+        "model.backbone=squeezenet1_1": "no head to replace",
     }.items():
         more = ["weights=null"] if "squeezenet" in override else []
-        if override.startswith("model="):
-            ended = finetune("~model.backbone", override)
-        else:
-            ended = finetune(override, *more)
+        ended = finetune(override, *more)
         assert ended.status == 2, override
         assert part in ended.errors[0], ended.errors
         assert len(ended.errors) == 1
@@ -320,8 +325,8 @@ def test_backbones_give_the_features_of_their_network(name: str) -> None:
     model = Normalized(load(name, 64, 7), [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]).eval()
     for layer in model.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.running_mean.uniform_(-0.1, 0.1)  # type: ignore[union-attr, operator]
-            layer.running_var.uniform_(0.8, 1.2)  # type: ignore[union-attr, operator]
+            layer.running_mean.uniform_(-0.1, 0.1)  # type: ignore[union-attr]
+            layer.running_var.uniform_(0.8, 1.2)  # type: ignore[union-attr]
     images = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         expected = model(images)
@@ -369,9 +374,9 @@ def test_jobs_at_the_same_time_share_one_whole_cache(finetune: Dlrun, tmp_path: 
         "print(json.dumps(cached(Path(sys.argv[1])).sum().item()))"
     )
     command = [sys.executable, "-c", "import json;" + script, str(tmp_path / "shared")]
-    jobs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) for _ in "123"]
+    jobs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) for _ in "12"]
     outputs = [job.communicate()[0] for job in jobs]
-    assert [job.returncode for job in jobs] == [0, 0, 0]
+    assert [job.returncode for job in jobs] == [0, 0]
     assert len({json.loads(output.splitlines()[-1]) for output in outputs}) == 1
     assert sum("computing features" in output for output in outputs) == 1
     assert len(list((tmp_path / "shared").glob("*.pt"))) == 1
