@@ -35,6 +35,7 @@ bench:  ## the claims about speed, each against a peer (needs DLRUN_DATA, and: p
 	$(PYTHON) -m benchmarks.train_mnist
 	$(PYTHON) -m benchmarks.checkpoint_cost
 	$(PYTHON) -m benchmarks.finetune_resnet50
+	$(PYTHON) -m benchmarks.attack_pgd
 
 clean:  ## remove caches and build files; runs and data stay
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
