@@ -1,11 +1,11 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python
 
-.PHONY: help install check lint types test torture format bench clean
+.PHONY: help install check lint types test torture format bench experiments clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
-		printf '  %-10s %s\n' "$$target" "$$what"; done
+		printf '  %-12s %s\n' "$$target" "$$what"; done
 
 install:  ## install dlrun with everything that its tests need, editable
 	$(PYTHON) -m pip install -e '.[dev]'
@@ -36,6 +36,9 @@ bench:  ## the claims about speed, each against a peer (needs DLRUN_DATA, and: p
 	$(PYTHON) -m benchmarks.checkpoint_cost
 	$(PYTHON) -m benchmarks.finetune_resnet50
 	$(PYTHON) -m benchmarks.attack_pgd
+
+experiments:  ## run all experiments (needs DLRUN_DATA); the report goes to docs/experiments
+	$(PYTHON) -m dlrun reproduce report=docs/experiments
 
 clean:  ## remove caches and build files; runs and data stay
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

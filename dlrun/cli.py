@@ -83,6 +83,8 @@ def run_verb(verb: str, arguments: list[str]) -> None:
         words = list(itertools.takewhile(lambda argument: re.fullmatch(r"[\w*?]+", argument), arguments))
         quoted = ",".join(map(compose.quoted, words))
         arguments = [f"experiments=[{quoted}]"] * bool(words) + arguments[len(words) :]
+    # Sections whose keys are the user's: Hydra takes new keys only with ++ before them.
+    arguments = [re.sub(r"^(?=(expect|then)[.=])", "++", argument) for argument in arguments]
     arguments += compose.overrides_of_run(verb, arguments)
     # Hydra's parser takes overrides only in one piece: here they may stand before, after and between its flags.
     flags = [argument for argument in arguments if not re.match(r"~|[^-].*=", argument)]

@@ -231,6 +231,8 @@ def unknown_keys(verb: str, arguments: list[str]) -> list[str]:
         return []
     lines = []
     for key, value in overrides:
+        if key.startswith("hydra."):  # its values refer to a job that is not there yet
+            continue
         node: Any = config
         for part in () if key in groups else key.split("."):
             if not isinstance(node, DictConfig) or part not in node:

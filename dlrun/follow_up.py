@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -33,13 +34,21 @@ def follow(commands: Mapping[str, str], run: Path) -> dict[str, float]:
         if not is_completed(folder):
             shutil.rmtree(folder, ignore_errors=True)
             verb, *overrides = shlex.split(line)
-            fixed = [f"run={quoted(run)}", f"hydra.run.dir={quoted(folder)}"]
-            ended = subprocess.run([sys.executable, "-m", "dlrun", verb, *fixed, *overrides], check=False)
-            if ended.returncode:
-                raise RunError(f"then.{name}: dlrun {line} ended with status {ended.returncode}")
+            status, error = call([verb, f"run={quoted(run)}", f"hydra.run.dir={quoted(folder)}", *overrides])
+            if status:
+                raise RunError(f"then.{name}: dlrun {line} ended with status {status}: {error}")
         result = json.loads((folder / "result.json").read_text())
         metrics |= {f"{name}/{key}": value for key, value in result["metrics"].items()}
     return metrics
+
+
+def call(arguments: list[str]) -> tuple[int, str]:
+    """Run a command line of dlrun in a process of its own; returns its exit status and its last line of errors."""
+    environment = {**os.environ, "HYDRA_FULL_ERROR": "0"}  # 1 while this process runs Hydra
+    command = [sys.executable, "-m", "dlrun", *arguments]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+    print(ended.stderr, end="", file=sys.stderr)
+    return ended.returncode, (ended.stderr.strip().splitlines() or [""])[-1]
 
 
 def is_completed(folder: Path) -> bool:

@@ -56,12 +56,12 @@ def test_a_bound_on_a_metric_that_will_not_be_there_is_refused() -> None:
 
 
 def test_a_run_that_meets_its_bounds_exits_with_0_and_one_that_does_not_with_1(dlrun: Dlrun) -> None:
-    good = dlrun("train", *QUICK, "hydra.run.dir=run", "+expect={test/accuracy: {min: 0.5}, parameters: {max: 650}}")
+    good = dlrun("train", *QUICK, "hydra.run.dir=run", "expect={test/accuracy: {min: 0.5}, parameters: {max: 650}}")
     assert good.status == 0, good.err
     assert [row["met"] for row in result(Path("run"))["expect"]] == [True, True]
     assert "NOT MET" not in good.out
     # The same run again: it is finished, and held to the new bounds.
-    bad = dlrun("train", *QUICK, "hydra.run.dir=run", "+expect={test/accuracy: {min: 0.5, max: 0.6}}")
+    bad = dlrun("train", *QUICK, "hydra.run.dir=run", "expect={test/accuracy: {min: 0.5, max: 0.6}}")
     assert bad.status == 1
     assert bad.errors == ["dlrun: expect: not met for test/accuracy"]
     assert "finished already" in bad.out
@@ -71,7 +71,7 @@ def test_a_run_that_meets_its_bounds_exits_with_0_and_one_that_does_not_with_1(d
 
 
 def test_a_sweep_with_a_bound_that_is_not_met_runs_on_and_exits_with_1(dlrun: Dlrun) -> None:
-    ended = dlrun("train", "-m", *QUICK, "seed=0,1", "+expect={test/accuracy: {max: 0.1}}", "hydra.sweep.dir=grid")
+    ended = dlrun("train", "-m", *QUICK, "seed=0,1", "expect={test/accuracy: {max: 0.1}}", "hydra.sweep.dir=grid")
     assert ended.status == 1
     assert Path("grid/sweep.md").read_text().count("completed, not met: test/accuracy") == 2
 
@@ -84,7 +84,7 @@ def test_a_sweep_with_a_bound_that_is_not_met_runs_on_and_exits_with_1(dlrun: Dl
     ],
 )
 def test_a_wrong_bound_is_refused_before_any_training(dlrun: Dlrun, bounds: str, line: str) -> None:
-    ended = dlrun("train", *QUICK, f"+expect={bounds}")
+    ended = dlrun("train", *QUICK, f"expect={bounds}")
     assert ended.status == 2
     assert ended.errors[0].startswith(line)
     assert not list(Path("runs").rglob("config.yaml"))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from dlrun import console, expect, experiment, paths
 from dlrun.compose import quoted
 from dlrun.errors import UserError, suggest
 from dlrun.experiment import Experiment
-from dlrun.follow_up import is_completed
+from dlrun.follow_up import call, is_completed
 from dlrun.run import Run
 
 REPORT, TABLE, PAGE = "report", "README.md", "figures.md"
@@ -106,20 +105,15 @@ def reproduce(found: Experiment, folder: Path, fresh: bool) -> Outcome:
     if found.verb == "train" or not is_completed(folder):
         console.say(f"--- {found.name}: {found.title}")
         places = [f"hydra.{kind}.dir={quoted(folder)}" for kind in ("run", "sweep")]
-        command = [sys.executable, "-m", "dlrun", found.verb, f"experiment={found.name}", *places]
-        ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
-        console.say(ended.stderr.rstrip())
-        lines = ended.stderr.strip().splitlines()
-        if ended.returncode and not (lines and "expect: not met" in lines[-1]):
-            outcome.error = lines[-1] if lines else ""
-    for file in sorted([*folder.glob("result.json"), *folder.glob("*/result.json")]):
-        job = "" if file.parent == folder else file.parent.name.removeprefix(f"experiment-{found.name}").strip("_")
-        if job or file.parent == folder:
-            outcome.results[job] = json.loads(file.read_text())
-    if (folder / "result.json").exists():  # what lies below a run are verbs that followed on it
-        outcome.results = {"": outcome.results[""]}
-    if outcome.results:  # a sweep that ended with 1 says in its jobs why
-        outcome.error = ""
+        status, outcome.error = call([found.verb, f"experiment={found.name}", *places])
+        if status != 2:  # a run that failed, or did not meet its bounds, says so in its result
+            outcome.error = ""
+    if (folder / "result.json").exists():
+        outcome.results[""] = json.loads((folder / "result.json").read_text())
+        return outcome
+    for file in sorted(folder.glob("*/result.json")):
+        job = re.sub(rf"_?experiment-{found.name}", "", file.parent.name).strip("_")
+        outcome.results[job] = json.loads(file.read_text())
     return outcome
 
 

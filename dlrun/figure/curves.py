@@ -12,8 +12,9 @@ def curves(axes: tuple[str, str], lines: dict[str, list[tuple[float, float]]], t
     """Draw lines by label over common axes; logarithmic upwards where the values are positive and span a factor 50."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     plot = figure.subplots()
-    for label, points in lines.items():
-        plot.plot(*zip(*points, strict=True), label=label, marker="." if len(points) <= 40 else None)
+    for number, (label, points) in enumerate(lines.items()):
+        style = "--" if number % 2 else "-"  # so that one shows through where two are the same
+        plot.plot(*zip(*points, strict=True), style, label=label, marker="." if len(points) <= 40 else None)
     values = [y for points in lines.values() for _, y in points]
     if min(values) > 0 and max(values) > 50 * min(values):
         plot.set_yscale("log")

@@ -15,7 +15,9 @@ QUIET = ("callback.tensorboard.images=0", "callback.tensorboard.graph=false", "c
 
 
 def test_online_updates_are_those_of_a_plain_loop(dlrun: Dlrun) -> None:
-    ended = dlrun("train", "experiment=perceptron", *QUIET, "trainer.epochs=3", "hydra.run.dir=run", "seed=3")
+    ended = dlrun(
+        "train", "experiment=perceptron", *QUIET, "trainer.epochs=3", "hydra.run.dir=run", "seed=3", "~expect"
+    )
     assert ended.status == 0, ended.err
     source = points.blobs(200).train
     weight, updates = np.zeros(3), 0
