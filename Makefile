@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python
 
-.PHONY: help install check lint types test torture format bench clean
+.PHONY: help install check lint types test torture transfer format bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
@@ -24,6 +24,9 @@ test:  ## pytest
 
 torture:  ## kill a training at 25 random moments and continue it, for each data path and signal
 	DLRUN_KILLS=25 $(PYTHON) -m pytest tests/test_resume.py -k killed
+
+transfer:  ## the transfer experiment on MNIST, with its bounds (needs DLRUN_DATA)
+	$(PYTHON) experiments/transfer.py
 
 format:  ## let ruff mend and format the code
 	$(PYTHON) -m ruff check --fix .
