@@ -79,19 +79,17 @@ def usual(root: Path, weights: Path, backbone: str, epochs: int) -> float:
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
-            float(loss)
+            loss.item()  # as courses do, for the running loss
     return (time.perf_counter() - started) / epochs
 
 
 def dlrun(folder: Path, root: Path, weights: Path, backbone: str, epochs: int, *more: str) -> tuple[float, float]:
     """The seconds of a whole command from an empty cache, start of Python and all, and those of its pass."""
-    command = [sys.executable, "-m", "dlrun", "finetune", f"model.backbone={backbone}", f"weights={weights}"]
-    command += [f"dataset.root={root}", f"dataset.batch_size={BATCH}", f"optimizer.lr={RATE}"]
-    command += [f"trainer.epochs={epochs}", f"trainer.device={DEVICE.type}", f"cache={folder}/cache"]
-    keys = {override.split("=")[0] for override in more}
-    command = [part for part in command if part.split("=")[0] not in keys]
+    settings = [f"model.backbone={backbone}", f"weights={weights}", f"dataset.root={root}", f"cache={folder}/cache"]
+    settings += [f"trainer.epochs={epochs}", f"trainer.device={DEVICE.type}"]
+    command = [sys.executable, "-m", "dlrun", "finetune", *settings, *more]
     started = time.perf_counter()
-    done = subprocess.run([*command, *more], cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
     seconds = time.perf_counter() - started
     (taken,) = re.findall(r"features of [\d,]+ images in ([\d.]+) s", done.stdout)
     return seconds, float(taken)
@@ -118,10 +116,11 @@ def main() -> int:
         shared = (root, weights, options.backbone)
         peer = options.epochs * usual(*shared, options.usual_epochs)
         rows.append((f"usual loop, {options.epochs} epochs", peer, "", 1.0, ""))
+        single = (f"dataset.batch_size={BATCH}", f"optimizer.lr={RATE}")
         for precision in ["fp32", "bf16"] if has_bf16(DEVICE) else ["fp32"]:
             empty = folder / precision
             empty.mkdir()
-            seconds, taken = dlrun(empty, *shared, options.epochs, f"trainer.precision={precision}")
+            seconds, taken = dlrun(empty, *shared, options.epochs, f"trainer.precision={precision}", *single)
             rows.append((f"dlrun finetune, {precision}", seconds, "usual / this", peer / seconds, precision))
             if precision == "fp32":
                 once = taken

@@ -301,12 +301,21 @@ class Predict(Verb):
     top_k: Positive
 
 
+class Export(Verb):
+    """``dlrun export``."""
+
+    run: str | None
+    weights: str | None
+    format: Literal["state_dict", "torch_export", "onnx"]
+
+
 VERBS: dict[str, type[Command]] = {
     "train": Train,
     "replay": Replay,
     "evaluate": Evaluate,
     "finetune": Finetune,
     "predict": Predict,
+    "export": Export,
     "attack": AttackVerb,
     "certify": Certify,
     "explain": Explain,

@@ -1,0 +1,82 @@
+"""``dlrun export``: the model as a file for other programs, checked against the model."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from dlrun import build, checkpoint, console, paths, seeding
+from dlrun.errors import RunError, UserError
+from dlrun.model.normalized import Normalized
+from dlrun.run import Run
+
+FILES = {"state_dict": "model.pt", "torch_export": "model.pt2", "onnx": "model.onnx"}
+TOLERANCE = 1e-4  # of a logit, as a share of the largest
+BATCHES = (2, 3)  # images: the batch size is free, so two of them are checked
+
+
+def main(config: DictConfig, run: Run) -> dict[str, Any]:
+    """Export as the config says, into the run's folder; returns what goes into ``result.json``.
+
+    Raises:
+        RunError: the file gives other logits than the model.
+    """
+    if config.run is not None and config.weights is None:
+        config.weights = str(paths.find_run(config.run) / "checkpoints" / "best.pt")
+    if config.weights is None:
+        raise UserError("weights: none given; expected run=DIR, or model=NAME weights=FILE dataset=NAME")
+    missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if importlib.util.find_spec(name) is None]
+    if config.format == "onnx" and missing:
+        raise UserError(f"format=onnx: needs {', '.join(missing)}; pip install 'dlrun[export]'")
+    build.check_targets(config)
+    seeding.seed_everything(config.seed)
+    place = torch.device("cpu")
+    model = build.model(config, build.task(config), place).eval().requires_grad_(False)
+    run.save_config(config)
+    shape = (config.dataset.channels, config.dataset.image_size, config.dataset.image_size)
+    batches = [torch.rand(count, *shape) for count in BATCHES]
+    path = run.path / FILES[config.format]
+    write(model, batches[0], path)
+    difference = max(float((found - model(batch)).abs().max()) for batch, found in read(config, path, batches))
+    largest = max(float(model(batch).abs().max()) for batch in batches)
+    if not difference <= TOLERANCE * max(largest, 1.0):
+        raise RunError(f"{path}: its logits differ from the model's by {difference:.3g}, which is too much")
+    console.say(f"{path}: logits equal to the model's to {difference:.1g}; images of {'x'.join(map(str, shape))}")
+    return {"file": path.name, "difference": difference, "bytes": path.stat().st_size}
+
+
+def write(model: Normalized, batch: Tensor, path: Path) -> None:
+    """Write the model; the suffix says how. All but ``.pt`` take pixels in [0,1] in batches of any size."""
+    if path.suffix == ".pt":
+        checkpoint.save(model.network.state_dict(), path)
+        return
+    free = ({0: torch.export.Dim("batch")},)
+    exported = torch.export.export(model, (batch,), dynamic_shapes=free)
+    if path.suffix == ".pt2":
+        torch.export.save(exported, path)
+    else:
+        names = {"input_names": ["images"], "output_names": ["logits"]}
+        torch.onnx.export(exported, (), str(path), **names, external_data=False, verbose=False)  # type: ignore[arg-type]
+
+
+def read(config: DictConfig, path: Path, batches: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """What the file gives for each batch, read as its user will read it."""
+    if path.suffix == ".pt":
+        fresh = config.copy()
+        fresh.weights = str(path)
+        model: Any = build.model(fresh, build.task(config), torch.device("cpu")).eval().requires_grad_(False)
+    elif path.suffix == ".pt2":
+        model = torch.export.load(path).module()
+    else:
+        onnxruntime = importlib.import_module("onnxruntime")
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+        def model(batch: Tensor) -> Tensor:
+            return torch.from_numpy(session.run(None, {"images": batch.numpy()})[0])
+
+    return [(batch, model(batch)) for batch in batches]
