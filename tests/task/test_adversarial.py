@@ -93,8 +93,8 @@ def test_wrong_settings(options: Any, message: str) -> None:
 
 
 def test_adversarial_training_makes_robust(dlrun: Dlrun) -> None:
-    common = ("optimizer=adam", "optimizer.lr=0.01", "trainer.epochs=10", *QUICK[3:], "model=mlp", QUICK[1])
-    robust = ("task=adversarial", "attack=pgd", "attack.steps=5", "attack.eps=0.2", "task.warmup_epochs=3")
+    common = ("optimizer=adam", "optimizer.lr=0.01", "trainer.epochs=6", *QUICK[3:], "model=mlp", QUICK[1])
+    robust = ("task=adversarial", "attack=pgd", "attack.steps=5", "attack.eps=0.2", "task.warmup_epochs=2")
     accuracies = []
     for name, more in (("plain", ()), ("robust", robust)):
         monitor = ("trainer.monitor=val/robust_accuracy",) if more else ()
