@@ -217,6 +217,8 @@ def check(config: DictConfig) -> None:
         VERBS[plain["verb"]].model_validate_json(json.dumps(plain))
     except ValidationError as error:
         raise UserError("\n".join(_fault(fault, plain) for fault in error.errors())) from None
+    if issubclass(VERBS[plain["verb"]], Train) and plain.get("attack") and "attack" not in plain["task"]:
+        raise UserError(f"attack={plain['attack']['_target_']}: the task attacks nothing; expected task=adversarial")
 
 
 def divide(config: DictConfig) -> None:

@@ -29,7 +29,8 @@ def composed(verb: str, *overrides: str) -> DictConfig:
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_composes_and_its_arguments_bind(group: str, choice: str) -> None:
-    config = composed("train", f"{group}={choice}")
+    needed = ["task=adversarial"] if group == "attack" else []
+    config = composed("train", f"{group}={choice}", *needed)
     schema.check(config)
     build.check_targets(config)
     # What a target requires is given: by the config, or by build.py.

@@ -260,6 +260,14 @@ def test_the_fast_gradient_of_images_is_autograds(
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_in_lower_precision_too() -> None:
+    pixels, targets = images(60)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        attacked = PGD(0.05, steps=10)(model(), pixels, targets)
+    assert attacked.dtype == torch.float32
+    assert float((model()(attacked).argmax(1) == targets).float().mean()) < 0.3
+
+
 class Blocked(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         return F.one_hot(pixels.flatten(1)[:, :CLASSES].argmax(1), CLASSES).float()

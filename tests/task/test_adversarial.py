@@ -139,3 +139,10 @@ def test_wrong_settings_of_certified_training() -> None:
         Certified(nn.CrossEntropyLoss(), 2, share=2)
     with pytest.raises(ValueError, match="eps=-1"):
         Certified(nn.CrossEntropyLoss(), 2, eps=-1)
+
+
+def test_an_attack_that_no_task_uses_is_refused(dlrun: Dlrun) -> None:
+    ended = dlrun("train", *QUICK, "attack=pgd")
+    assert ended.status == 2
+    (line,) = ended.errors
+    assert line == "dlrun: attack=dlrun.attack.pgd.PGD: the task attacks nothing; expected task=adversarial"
