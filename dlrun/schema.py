@@ -366,6 +366,8 @@ def resolved(config: DictConfig, throw_on_missing: bool = True) -> dict[str, Any
 
 def combinations(config: Any) -> list[str]:
     """A line for each pair of values that are right by themselves and cannot work together."""
+    if "trainer" not in config:
+        return []
     trainer, schedule = config["trainer"], config.get("scheduler") or {}
     epochs = math.inf if trainer["steps"] else trainer["epochs"]
     steps = trainer["steps"] or math.inf
@@ -376,11 +378,14 @@ def combinations(config: Any) -> list[str]:
         ("scheduler.warmup_steps", schedule.get("warmup_steps", 0), "trainer.steps", steps),
         ("trainer.validate_every", trainer["validate_every"], "trainer.epochs", epochs),
     ]
-    return [
+    faults = [
         f"{key}={value}: more than {other}={bound}; expected at most as many"
         for key, value, other, bound in pairs
         if value > bound
     ]
+    if issubclass(VERBS[config["verb"]], Train) and config.get("attack") and "attack" not in config["task"]:
+        faults.append(f"attack={config['attack']['_target_']}: the task attacks nothing; expected task=adversarial")
+    return faults
 
 
 def divide(config: DictConfig) -> None:

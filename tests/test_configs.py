@@ -37,6 +37,7 @@ def verb_of(group: str) -> str:
 def test_every_choice_composes_and_its_arguments_bind(group: str, choice: str) -> None:
     verb = verb_of(group)
     needed = [] if verb == "train" else ["model=lenet", "dataset=digits"]
+    needed += ["task=adversarial"] if (verb, group) == ("train", "attack") else []
     config = composed(verb, *needed, f"{group}={choice}")
     schema.check(config)
     build.check_targets(config)

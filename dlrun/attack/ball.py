@@ -28,9 +28,13 @@ class Ball(ABC):
         """The balls around these images alone."""
         return type(self)(self.centre.index_select(0, rows), self.eps)
 
-    @abstractmethod
     def sample(self) -> Tensor:
-        """A random image of each ball."""
+        """A random image of each ball, in the box."""
+        return self.project_(self.noisy())
+
+    @abstractmethod
+    def noisy(self) -> Tensor:
+        """The centres with noise that is uniform in the ball; pixels may leave the box."""
 
     @abstractmethod
     def project_(self, images: Tensor) -> Tensor:
@@ -56,10 +60,9 @@ class LInf(Ball):
             setattr(chosen, name, getattr(self, name).index_select(0, rows))
         return chosen
 
-    def sample(self) -> Tensor:
-        """Uniform in the ball, then in the box."""
-        noise = torch.empty_like(self.centre).uniform_(-self.eps, self.eps)
-        return self.project_(noise.add_(self.centre))
+    def noisy(self) -> Tensor:
+        """Every pixel on its own."""
+        return torch.empty_like(self.centre).uniform_(-self.eps, self.eps).add_(self.centre)
 
     def project_(self, images: Tensor) -> Tensor:
         """Clamp every pixel."""
@@ -73,12 +76,12 @@ class LInf(Ball):
 class L2(Ball):
     """The Euclidean length of the change is at most ``eps``."""
 
-    def sample(self) -> Tensor:
-        """Uniform in the ball, then in the box."""
+    def noisy(self) -> Tensor:
+        """A random direction, and a radius whose distribution is that of a volume."""
         count, size = len(self.centre), self.centre[0].numel()
         noise = torch.randn_like(self.centre)
         radius = torch.rand(count, device=noise.device).pow_(1 / size) * self.eps
-        return self.project_(noise * _per_image(radius / length(noise)) + self.centre)
+        return noise * _per_image(radius / length(noise)) + self.centre
 
     def project_(self, images: Tensor) -> Tensor:
         """Shorten the change, then clamp: that never lengthens it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dlrun.attack.ball import Norm
+from torch import Tensor
+
+from dlrun.attack.ball import Ball, Norm
 from dlrun.attack.objective import Name
 from dlrun.attack.pgd import PGD
 
@@ -34,3 +36,10 @@ class FGSM(PGD):
     def size(self) -> float:
         """The length of the step."""
         return self.step_size if self.step_size is not None else self.eps * (1.25 if self.random_start else 1)
+
+    def start(self, ball: Ball, leave: bool) -> Tensor:
+        """In training the noise may leave the box until the step is done, as in the paper.
+
+        Otherwise nearly every pixel would end at one of two values, and the model would learn these alone.
+        """
+        return ball.sample() if leave else ball.noisy()

@@ -69,7 +69,8 @@ class FewChannels(torch.autograd.Function):
     ) -> Tensor:
         """Images (B, C, H, W), H and W divisible by ``square``, which the stride divides."""
         ctx.save_for_backward(weight)
-        ctx.size, ctx.stride, ctx.padding, ctx.square = images.shape[-2:], stride, padding, square
+        ctx.size, ctx.dtype = images.shape[-2:], images.dtype
+        ctx.stride, ctx.padding, ctx.square = stride, padding, square
         return F.conv2d(images, weight, bias, stride, padding)
 
     @staticmethod
@@ -88,11 +89,11 @@ class FewChannels(torch.autograd.Function):
         place = weight.new_zeros(square, last - first + 1, side)
         for (a, u), t in met.items():
             place[a, t - first, u] = 1
-        kernels = torch.einsum("ocuv,asu,btv->cabost", weight, place, place).flatten(0, 2)
+        kernels = torch.einsum("ocuv,asu,btv->cabost", weight, place, place).flatten(0, 2).to(gradient.dtype)
         over = [
             (size - square) // stride + last + 1 - length
             for size, length in zip(ctx.size, gradient.shape[-2:], strict=True)
         ]
         gradient = F.pad(gradient, (-first, over[1], -first, over[0]))
         pixels = F.conv2d(gradient, kernels, stride=square // stride)
-        return F.pixel_shuffle(pixels, square), None, None, None, None, None
+        return F.pixel_shuffle(pixels, square).to(ctx.dtype), None, None, None, None, None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dlrun.attack.ball import Norm
+from dlrun.attack.ball import Ball, Norm
 from dlrun.attack.gradient_attack import GradientAttack
 from dlrun.attack.objective import Name
 from dlrun.attack.victim import Victim
@@ -72,10 +72,14 @@ class PGD(GradientAttack):
                 break
         return result
 
+    def start(self, ball: Ball, leave: bool) -> Tensor:
+        """A random image of each ball to begin with."""
+        return ball.sample()
+
     def _ascend(self, victim: Victim, images: Tensor, targets: Tensor, leave: bool) -> tuple[Tensor, Tensor]:
         """One climb; the images it ends with and, with ``leave``, the rows of those that stand."""
         ball = self.ball(images)
-        attacked = ball.sample() if self.random_start else images.clone()
+        attacked = self.start(ball, leave) if self.random_start else images.clone()
         if not leave:
             for _ in range(self.steps):
                 _, _, gradient = victim.gradient(attacked, lambda logits: self.objective(logits, targets))

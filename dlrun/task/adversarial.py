@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,11 @@ from dlrun.task.task import Forward
 
 if TYPE_CHECKING:
     from dlrun.trainer import Trainer
+
+
+def plain(model: nn.Module) -> nn.Module:
+    """The model that a compiled one was made of: an attack changes its mode, which would compile it again."""
+    return getattr(model, "_orig_mod", model)
 
 
 class AdversarialScores(ClassificationScores):
@@ -99,20 +105,20 @@ class Adversarial(Classification):
         assert isinstance(model, nn.Module)
         if not model.training:
             return self._evaluate(model, batch)
-        attack = self.attack.at(self.attack.eps * self._share_of_eps)
+        attack = partial(self.attack.at(self.attack.eps * self._share_of_eps), plain(model))
         if self.trades is not None:
             return self._trades(model, attack, batch, self.trades)
-        outputs = model(attack(model, batch.images, hard(batch.targets), leave=False))
+        outputs = model(attack(batch.images, hard(batch.targets), leave=False))
         loss = self.loss(outputs, batch.targets)
         if self.mix < 1:
             loss = self.mix * loss + (1 - self.mix) * self.loss(model(batch.images), batch.targets)
         return Forward(loss, outputs)
 
-    def _trades(self, model: nn.Module, attack: Attack, batch: Batch, beta: float) -> Forward:
+    def _trades(self, model: nn.Module, attack: Callable[..., Tensor], batch: Batch, beta: float) -> Forward:
         clean = model(batch.images)
         # Against fixed probabilities, cross-entropy and divergence differ by a constant: one gradient serves both.
         probabilities = two_columns(clean).detach().softmax(dim=1)
-        outputs = model(attack(model, batch.images, probabilities, leave=False))
+        outputs = model(attack(batch.images, probabilities, leave=False))
         attacked, wanted = (two_columns(logits).log_softmax(dim=1) for logits in (outputs, clean))
         divergence = F.kl_div(attacked, wanted, reduction="batchmean", log_target=True)
         return Forward(self.loss(clean, batch.targets) + beta * divergence, outputs)
@@ -122,7 +128,7 @@ class Adversarial(Classification):
         # The same noise in every pass: validations compare, and leave the training's randomness as it was.
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(0)
-            images = self.attack(model, batch.images, hard(batch.targets))
+            images = self.attack(plain(model), batch.images, hard(batch.targets))
         clean = model(batch.images)
         return Forward(self.loss(clean, batch.targets), torch.stack([clean, model(images)], dim=1))
 

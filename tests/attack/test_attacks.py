@@ -85,6 +85,18 @@ def test_pgd_is_a_plain_loop_from_the_same_random_start(norm: Any) -> None:
     torch.testing.assert_close(ours, now, rtol=0, atol=1e-6)
 
 
+def test_in_training_fgsm_steps_from_noise_that_may_leave_the_box() -> None:
+    pixels, targets = images()
+    pixels = pixels.round()
+    torch.manual_seed(1)
+    ours = FGSM(0.1, random_start=True)(model(), pixels, targets, leave=False)
+    torch.manual_seed(1)
+    noise = torch.empty_like(pixels).uniform_(-0.1, 0.1).requires_grad_()
+    (gradient,) = torch.autograd.grad(F.cross_entropy(model()(pixels + noise), targets, reduction="sum"), noise)
+    change = (noise.detach() + 0.125 * gradient.sign()).clamp(-0.1, 0.1)
+    torch.testing.assert_close(ours, (pixels + change).clamp(0, 1), rtol=0, atol=1e-6)
+
+
 def test_images_that_leave_are_fooled_and_the_others_are_as_without_leaving() -> None:
     pixels, targets = images(60)
     attack = PGD(0.02, steps=10, random_start=False)
@@ -246,6 +258,14 @@ def test_the_fast_gradient_of_images_is_autograds(
         assert type(net[0].forward).__name__ == "partial"
         _, _, found = Victim(net).gradient(pixels, lambda logits: (logits * weights).sum(1))
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_in_lower_precision_too() -> None:
+    pixels, targets = images(60)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        attacked = PGD(0.05, steps=10)(model(), pixels, targets)
+    assert attacked.dtype == torch.float32
+    assert float((model()(attacked).argmax(1) == targets).float().mean()) < 0.3
 
 
 class Blocked(nn.Module):

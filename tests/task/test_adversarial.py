@@ -93,8 +93,8 @@ def test_wrong_settings(options: Any, message: str) -> None:
 
 
 def test_adversarial_training_makes_robust(dlrun: Dlrun) -> None:
-    common = ("optimizer=adam", "optimizer.lr=0.01", "trainer.epochs=10", *QUICK[3:], "model=mlp", QUICK[1])
-    robust = ("task=adversarial", "attack=pgd", "attack.steps=5", "attack.eps=0.2", "task.warmup_epochs=3")
+    common = ("optimizer=adam", "optimizer.lr=0.01", "trainer.epochs=6", *QUICK[3:], "model=mlp", QUICK[1])
+    robust = ("task=adversarial", "attack=pgd", "attack.steps=5", "attack.eps=0.2", "task.warmup_epochs=2")
     accuracies = []
     for name, more in (("plain", ()), ("robust", robust)):
         monitor = ("trainer.monitor=val/robust_accuracy",) if more else ()
@@ -139,3 +139,10 @@ def test_wrong_settings_of_certified_training() -> None:
         Certified(nn.CrossEntropyLoss(), 2, share=2)
     with pytest.raises(ValueError, match="eps=-1"):
         Certified(nn.CrossEntropyLoss(), 2, eps=-1)
+
+
+def test_an_attack_that_no_task_uses_is_refused(dlrun: Dlrun) -> None:
+    ended = dlrun("train", *QUICK, "attack=pgd")
+    assert ended.status == 2
+    (line,) = ended.errors
+    assert line == "dlrun: attack=dlrun.attack.pgd.PGD: the task attacks nothing; expected task=adversarial"
