@@ -22,6 +22,7 @@ from tests.conftest import QUICK, Dlrun, only_run, result
 from tests.explainer.test_cam import lenet, num_hooks, seeded
 
 PLAIN: dict[str, Any] = {"jitter": 0, "blur": 0.0, "tv": 0.0, "decay": 0.0}
+CRUDE = [*(f"visualizer.{key}=0" for key in PLAIN), "visualizer.steps=100", "visualizer.objective=probability"]
 DIGITS = [str(number) for number in range(10)]
 
 
@@ -120,7 +121,7 @@ def test_filters_templates_and_feature_maps_have_a_picture_each() -> None:
 
 def test_the_verb_on_a_run(dlrun: Dlrun) -> None:
     assert dlrun("train", *QUICK).status == 0
-    ended = dlrun("visualize", "run=last", "visualizer.steps=100", "visualizer.blur=0", "visualizer.frames=4")
+    ended = dlrun("visualize", "run=last", "visualizer.frames=4", *CRUDE)
     assert ended.status == 0, ended.err
     run = only_run(Path("runs/visualize"))
     metrics = result(run)["metrics"]
