@@ -39,6 +39,7 @@ bench:  ## the claims about speed, each against a peer (needs DLRUN_DATA, and: p
 	$(PYTHON) -m benchmarks.checkpoint_cost
 	$(PYTHON) -m benchmarks.finetune_resnet50
 	$(PYTHON) -m benchmarks.attack_pgd
+	$(PYTHON) -m benchmarks.grad_cam
 
 experiments:  ## run all experiments (needs DLRUN_DATA); the report goes to docs/experiments
 	$(PYTHON) -m dlrun reproduce report=docs/experiments

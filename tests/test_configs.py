@@ -20,6 +20,7 @@ CHOICES = sorted(
 )
 
 
+# The verbs that have the groups which training has not.
 def composed(verb: str, *overrides: str) -> DictConfig:
     with initialize_config_dir(str(paths.configs()), version_base="1.3"):
         config = compose(verb, list(overrides), return_hydra_config=True)

@@ -74,6 +74,6 @@ def write_film(path: Path, frames: Tensor, scale: int = 4) -> None:
     """Write frames (n, C, H, W) in [0,1] as an animated GIF, small ones enlarged."""
     larger = scale if frames.shape[-1] < 400 else 1
     pixels = (frames.cpu() * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    images = [Image.fromarray(frame.squeeze(-1)) for frame in pixels]
+    images = [Image.fromarray(frame) for frame in pixels]
     images = [image.resize((image.width * larger, image.height * larger), Image.Resampling.NEAREST) for image in images]
     images[0].save(path, save_all=True, append_images=images[1:], duration=100, loop=0)

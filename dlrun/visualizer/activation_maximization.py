@@ -57,10 +57,10 @@ class ActivationMaximization(Visualizer):
     objective: Literal["logit", "probability"] = "logit"
     steps: int = 200
     lr: float = 0.05
-    jitter: int = 2
-    blur: float = 0.5
+    jitter: int = 1
+    blur: float = 0.7
     blur_every: int = 4
-    tv: float = 0.1
+    tv: float = 0.005
     decay: float = 0.01
     zero: float = 0.0
     fourier: bool = False

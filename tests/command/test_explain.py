@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
 
 from dlrun.model.lenet import LeNet
@@ -101,6 +102,25 @@ def test_files_are_explained_with_the_run_s_classes_and_without_its_data(dlrun: 
     table = rows(only_run(Path("runs/explain")))
     assert [row["image"] for row in table] == ["b", "b", "a", "a"]
     assert {row["target"] for row in table} == {""}
+
+
+def test_photos_without_a_run_have_imagenets_classes_and_preprocessing(dlrun: Dlrun) -> None:
+    torch.manual_seed(0)
+    torch.save(torchvision.models.resnet18().state_dict(), "resnet18.pt")
+    waves = np.sin(np.arange(300)[:, None, None] / 30) * np.sin(np.arange(400)[None, :, None] / 40)
+    Image.fromarray((127 + 120 * waves * [1, 0.5, -1]).astype(np.uint8)).save("photo.png")
+    options = ("model=resnet18", "weights=resnet18.pt", "input=photo.png", "explainer.target=[tabby,goldfish]")
+    ended = dlrun("explain", *options, "steps=2", "randomize=false")
+    assert ended.status == 0, ended.err
+    run = only_run(Path("runs/explain"))
+    assert [row["explained"] for row in rows(run)] == ["tabby", "goldfish"]
+    weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+    with Image.open("photo.png") as photo:
+        expected = torch.as_tensor(np.load(run / "maps.npz")["images"][0])
+        peer = weights.transforms()(photo)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    assert float(((expected - mean) / std - peer).abs().mean()) < 0.03
+    assert np.load(run / "maps.npz")["maps"].shape == (1, 2, 7, 7)
 
 
 @pytest.mark.usefixtures("weights")
