@@ -59,7 +59,7 @@ ERRORS = {
     (
         "train",
         "model=lenett",
-    ): "model=lenett: no such choice; did you mean 'lenet'? choose from alexnet, autoencoder, cnn, ",
+    ): "model=lenett: no such choice; did you mean 'lenet'? choose from alexnet, ",
     ("train", "trainer.epohcs=3"): "trainer.epohcs=3: no such key; did you mean 'epochs'?",
     ("train", "+trainer.epohcs=3"): "trainer.epohcs: no such key; did you mean 'epochs'?",
     ("train", "-m", "optimizer.lrr=0.1,0.2"): "optimizer.lrr=0.1,0.2: no such key; did you mean 'lr'?",

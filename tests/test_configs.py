@@ -20,7 +20,6 @@ CHOICES = sorted(
 )
 
 
-# The verbs that have the groups which training has not.
 def composed(verb: str, *overrides: str) -> DictConfig:
     with initialize_config_dir(str(paths.configs()), version_base="1.3"):
         config = compose(verb, list(overrides), return_hydra_config=True)
@@ -45,6 +44,8 @@ def test_every_choice_composes_and_its_arguments_bind(group: str, choice: str) -
     # What a target requires is given: by the config, or by build.py.
     given_later = {"params", "loss", "num_classes"}
     for key, node in build.targets(config):
+        if node.get("_partial_"):  # the rest is given when it is called
+            continue
         for name, parameter in inspect.signature(get_object(node._target_)).parameters.items():
             required = parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
             given = name in node or name in given_later or node.get("_partial_")
