@@ -58,7 +58,7 @@ def network(config: DictConfig, task: Task) -> nn.Module:
     made = make(config.model, "model")
     if not isinstance(made, nn.Module):
         raise UserError(f"model._target_={config.model._target_}: is no torch.nn.Module")
-    if "init" in config:
+    if config.get("init") is not None:
         make(config.init, "init")(made)
     dataset = config.dataset
     image = torch.zeros(1, dataset.channels, dataset.image_size, dataset.image_size)

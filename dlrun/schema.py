@@ -168,7 +168,7 @@ class Verb(Command):
 class Train(Verb):
     """``dlrun train``."""
 
-    init: Component
+    init: Component | None = None
     optimizer: Optimizer
     scheduler: Scheduler
     callback: dict[str, Component | None]

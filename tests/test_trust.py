@@ -61,3 +61,34 @@ def test_what_the_environment_names_is_trusted(dlrun: Dlrun, monkeypatch: pytest
     assert dlrun("evaluate", "run=ours").status == 2
     monkeypatch.setenv("DLRUN_TRUST", "other,own_linear")
     assert dlrun("evaluate", "run=ours").status == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "attack attack=pgd attack._target_=os.system",
+        "attack --config-dir planted",
+        "train 'model={_target_: os.system}'",
+        "evaluate +x=${oc.env:HOME}",
+    ],
+)
+def test_what_a_strangers_run_would_start_afterwards_is_read_first(dlrun: Dlrun, line: str) -> None:
+    assert dlrun("train", *QUICK, "trainer.epochs=1", "hydra.run.dir=theirs").status == 0
+    config = OmegaConf.load("theirs/config.yaml")
+    config.then = {"after": line}
+    Path("theirs/config.yaml").write_text(OmegaConf.to_yaml(config))
+    ended = dlrun("train", "run=theirs", "trainer.epochs=2")
+    assert ended.status == 2
+    assert "then.after=" in ended.err
+    assert not Path("theirs/after").exists()
+
+
+def test_the_backbone_of_a_strangers_run_is_refused_too(dlrun: Dlrun) -> None:
+    assert dlrun("train", *QUICK, "trainer.epochs=1", "hydra.run.dir=theirs").status == 0
+    config = OmegaConf.load("theirs/config.yaml")
+    OmegaConf.update(config, "model", {"_target_": "os.system", "command": "touch executed"}, merge=False)
+    OmegaConf.save(config, "theirs/config.yaml")
+    ended = dlrun("finetune", "dataset=digits", "model.backbone=theirs")
+    assert ended.status == 2
+    assert "model._target_=os.system: not run" in ended.err
+    assert not Path("executed").exists()
