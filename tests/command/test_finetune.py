@@ -236,10 +236,10 @@ def test_a_run_that_continues_ends_to_the_same_bits(finetune: Dlrun, dlrun: Dlru
 
 
 def test_a_sweep_is_one_pass_of_the_backbone(finetune: Dlrun) -> None:
-    ended = finetune("-m", "optimizer.lr=0.1,0.01,0.001", "optimizer=adam,sgd", "hydra.sweep.dir=sweep")
+    ended = finetune("-m", "optimizer.lr=0.1,0.01,0.001", "trainer.epochs=1", "hydra.sweep.dir=sweep")
     assert ended.status == 0, ended.err
     assert ended.out.count("computing features") == 1
-    assert len(list(Path("sweep").glob("*/checkpoints/best.pt"))) == 6
+    assert len(list(Path("sweep").glob("*/checkpoints/best.pt"))) == 3
 
 
 def test_a_run_of_dlrun_as_backbone(dlrun: Dlrun) -> None:
@@ -314,7 +314,7 @@ def test_weights_by_a_folder_have_their_own_preprocessing(weights: Path, tmp_pat
     assert len(found.classes) == 1000
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v3_small", "shufflenet_v2_x0_5", "mnasnet0_5", "vgg11_bn", "densenet121"])
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "mnasnet0_5", "resnet18"])
 def test_backbones_give_the_features_of_their_network(name: str) -> None:
     from dlrun.model.backbone import backbone
     from dlrun.model.finetuned import OnFeatures, head_name, load
@@ -349,7 +349,7 @@ def test_values_of_a_run_are_quoted_for_hydra() -> None:
 
 def test_thousands_of_classes_and_five_images_and_a_nested_folder(finetune: Dlrun, tmp_path: Path) -> None:
     image = Image.new("RGB", (8, 8))
-    for number in range(300):
+    for number in range(100):
         folder = tmp_path / "many" / f"c{number}" / ("deep" if number == 7 else "")
         folder.mkdir(parents=True)
         for index in range(3):
@@ -357,7 +357,7 @@ def test_thousands_of_classes_and_five_images_and_a_nested_folder(finetune: Dlru
             image.save(folder / f"{index}.png")
     ended = finetune("dataset.root=many", "hydra.run.dir=run", "trainer.epochs=1")
     assert ended.status == 0, ended.err
-    assert len(result(Path("run"))["classes"]) == 300
+    assert len(result(Path("run"))["classes"]) == 100
     photos(tmp_path / "five", count=5)
     (tmp_path / "five" / "link").symlink_to(tmp_path / "photos" / "zebra", target_is_directory=True)
     ended = finetune("dataset.root=five", "hydra.run.dir=five_run")
