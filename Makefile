@@ -31,7 +31,6 @@ format:  ## let ruff mend and format the code
 
 bench:  ## the claims about speed, each against a peer (needs DLRUN_DATA, and: pip install -e '.[bench]')
 	$(PYTHON) -m benchmarks.train_mnist
-	$(PYTHON) -m benchmarks.grad_cam
 
 clean:  ## remove caches and build files; runs and data stay
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
