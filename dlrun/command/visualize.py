@@ -10,13 +10,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
+from torchvision.utils import make_grid
 
 from dlrun import build, console, device, paths, seeding
 from dlrun.board import Board
 from dlrun.dataset import imagenet
 from dlrun.dataset.examples import read
 from dlrun.errors import UserError
-from dlrun.figure.image_grid import image_grid
+from dlrun.figure.layer_grid import layer_grid
 from dlrun.run import Run
 from dlrun.visualizer.visualizer import Subject
 
@@ -59,7 +60,8 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     if shown.frames is not None:
         write_film(run.path / "ascent.gif", shown.frames)
         chosen = torch.linspace(0, len(shown.frames) - 1, min(SHOWN, len(shown.frames))).long()
-        shown.figures["filmstrip"] = image_grid(shown.frames.cpu()[chosen], [f"frame {k}" for k in chosen.tolist()])
+        strip = {f"frame {k}": shown.frames[k].cpu() for k in chosen.tolist()}
+        shown.figures["filmstrip"] = layer_grid(strip, [[""] * shown.frames.shape[1]] * len(strip))
     for name, figure in shown.figures.items():
         figure.savefig(run.path / f"{name}.png", dpi=120)
         board.figure(name, figure, 0)
@@ -71,9 +73,10 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
 
 
 def write_film(path: Path, frames: Tensor, scale: int = 4) -> None:
-    """Write frames (n, C, H, W) in [0,1] as an animated GIF, small ones enlarged."""
-    larger = scale if frames.shape[-1] < 400 else 1
-    pixels = (frames.cpu() * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    """Write frames (n, images, C, H, W) in [0,1] as an animated GIF, five images in a row, small ones enlarged."""
+    grids = torch.stack([make_grid(frame.cpu(), nrow=5, padding=1) for frame in frames])
+    larger = scale if grids.shape[-1] < 400 else 1
+    pixels = (grids * 255).round().byte().permute(0, 2, 3, 1).numpy()
     images = [Image.fromarray(frame) for frame in pixels]
     images = [image.resize((image.width * larger, image.height * larger), Image.Resampling.NEAREST) for image in images]
     images[0].save(path, save_all=True, append_images=images[1:], duration=100, loop=0)

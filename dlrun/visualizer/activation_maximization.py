@@ -9,7 +9,6 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
-from torchvision.utils import make_grid
 
 from dlrun import interrupt
 from dlrun.errors import UserError
@@ -103,8 +102,7 @@ class ActivationMaximization(Visualizer):
             "activation_maximization": layer_grid(rows, titles),
             "activation": draw_curves(("step", "activation"), lines),
         }
-        frames = torch.stack([make_grid(frame, nrow=5, padding=1) for frame in films[0]]) if self.frames else None
-        return Shown(figures, metrics, curves, frames)
+        return Shown(figures, metrics, curves, films[0] if self.frames else None)
 
     def ascend(
         self, model: Normalized, size: tuple[int, int, int], layer: str | None, units: list[int]

@@ -31,7 +31,7 @@ class Shown:
     curves: dict[str, list[float]] = field(default_factory=dict)
     """Values over the steps of an ascent."""
     frames: Tensor | None = None
-    """The ascent as a film, float (frames, C, H, W) in [0,1]."""
+    """The ascent as a film, float (frames, images, C, H, W) in [0,1]."""
 
 
 class Visualizer(ABC):
