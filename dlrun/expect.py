@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -53,12 +52,12 @@ def judge(bounds: Mapping[str, Any] | None, result: Mapping[str, Any]) -> list[d
 
 
 def number(value: float | None) -> str:
-    """A metric in few digits: counts whole, fractions to four places or three digits."""
+    """A metric in few digits: counts whole, fractions to four places, what is tiny or huge as a power of ten."""
     if value is None:
         return "missing"
-    if math.isfinite(value) and value == int(value) and abs(value) >= 2:
+    if 2 <= abs(value) < 1e12 and value == int(value):
         return f"{int(value):,}"
-    return f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.2e}"
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e6 or value == 0 else f"{value:.2e}"
 
 
 def table(judged: list[dict[str, Any]]) -> Table:
