@@ -38,7 +38,7 @@ def judge(bounds: Mapping[str, Any] | None, result: Mapping[str, Any]) -> list[d
         For each bound ``metric``, ``claim`` (in words), ``value`` and ``met``. A metric that is missing, or no number,
         meets nothing.
     """
-    values = {name: float(result[name]) for name in BESIDES if name in result} | result["metrics"]
+    values = {name: float(result[name]) for name in BESIDES if name in result} | result.get("metrics", {})
     judged = []
     for name, bound in (bounds or {}).items():
         value = values.get(name)

@@ -138,10 +138,10 @@ class Classification(Task):
             found = "x".join(map(str, output.shape[1:]))
             raise ValueError(f"gives {found} outputs for an image; expected {self.num_classes}, one for each class")
         name = type(self.loss).__name__
-        logits = torch.linspace(0.1, 0.2, output.shape[1]).unsqueeze(0).requires_grad_()
+        logits = torch.linspace(0.1, 0.2, output.shape[1], device="cpu").unsqueeze(0).requires_grad_()
         for target in (0, self.num_classes - 1):
             try:
-                (gradient,) = torch.autograd.grad(self.loss(logits, torch.tensor([target])), logits)
+                (gradient,) = torch.autograd.grad(self.loss(logits, torch.tensor([target], device="cpu")), logits)
             except (RuntimeError, ValueError, IndexError) as error:
                 reason = str(error).split("\n")[0]
                 raise ValueError(f"loss={name} cannot take {output.shape[1]} outputs and a class ({reason})") from None
