@@ -57,7 +57,9 @@ def base(verb: str) -> list[str]:
     """What a verb needs on its command line; a run to repeat lies in the working directory."""
     if verb == "replay":
         return ["run=."]
-    return ["model=lenet", "dataset=digits", "weights=w.pt"] if composed(verb).get("model") is None else []
+    config = composed(verb)
+    needed = ["model=lenet", "dataset=digits", "weights=w.pt"]
+    return needed if "model" in config and config.model is None else []
 
 
 def mutations(key: str, rng: random.Random) -> list[tuple[int, str]]:
