@@ -98,7 +98,7 @@ def model(
     inner = network_made or network(config, task)
     dataset = config.dataset
     normalize = dataset.normalize
-    if config.weights is not None and load_weights:
+    if config.get("weights") is not None and load_weights:
         checkpoint.load_weights(inner, Path(config.weights))
     return Normalized(inner, dataset.mean if normalize else None, dataset.std if normalize else None).to(device)
 

@@ -411,6 +411,13 @@ def _fault(fault: ErrorDetails, config: Any) -> str:
     if fault["type"] == "extra_forbidden":
         parent = _parent_model(VERBS[config["verb"]], fault["loc"])
         return f"{key}: no such key; {suggest(str(fault['loc'][-1]), parent)}"
+    if fault["type"] == "missing" and fault["loc"][-1] == "_target_":
+        # Perhaps a mistyped name of a callback that exists, with a setting of it.
+        *sections, name, _ = map(str, fault["loc"])
+        others: Any = config
+        for section in sections:
+            others = others[section]
+        return f"{key}: missing; expected a class or function; {suggest(name, others.keys() - {name})}"
     return describe(key, fault)
 
 

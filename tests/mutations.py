@@ -22,7 +22,7 @@ from unittest import mock
 
 from omegaconf import OmegaConf
 
-from dlrun import cli, paths
+from dlrun import cli, paths, schema
 from dlrun.compose import quoted
 from dlrun.difference import flat
 from tests.test_configs import composed
@@ -57,9 +57,11 @@ def base(verb: str) -> list[str]:
     """What a verb needs on its command line; a run to repeat lies in the working directory."""
     if verb == "replay":
         return ["run=."]
-    config = composed(verb)
+    if verb == "finetune":
+        return ["weights=null"]
     needed = ["model=lenet", "dataset=digits", "weights=w.pt"]
-    return needed if "model" in config and config.model is None else []
+    takes_a_model = "model" in schema.VERBS[verb].model_fields
+    return needed if takes_a_model and composed(verb).get("model") is None else []
 
 
 def mutations(key: str, rng: random.Random) -> list[tuple[int, str]]:

@@ -58,7 +58,9 @@ def test_the_same_sweep_again_skips_what_is_done_and_takes_new_points(dlrun: Dlr
     sweep = (*QUICK, "hydra.sweep.dir=grid")
     assert dlrun("train", "-m", "optimizer.lr=0.1,0.01", *sweep).status == 0
     before = {
-        file: (file.stat().st_mtime_ns, file.read_bytes()) for file in Path("grid").glob("optimizer*/**/*") if file.is_file()
+        file: (file.stat().st_mtime_ns, file.read_bytes())
+        for file in Path("grid").glob("optimizer*/**/*")
+        if file.is_file()
     }
     ended = dlrun("train", "-m", "optimizer.lr=0.1,0.01,0.001", *sweep)
     assert ended.status == 0, ended.err
