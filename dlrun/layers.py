@@ -76,6 +76,8 @@ class _Walk(fx.Interpreter):
         if n.op == "placeholder":
             self._fields[n] = _Field(1, 1)
             return result
+        if n.op == "get_attr":  # a constant, such as the mean of the pixels: it sees no input
+            return result
         sources = [node for node in n.all_input_nodes if node in self._fields]
         field = _widest([self._fields[node] for node in sources])
         module = self.fetch_attr(str(n.target)) if n.op == "call_module" else None

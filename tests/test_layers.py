@@ -99,3 +99,10 @@ def test_inspect_reads_a_run(dlrun: Dlrun) -> None:
 def test_a_model_whose_classes_are_not_known_is_refused(dlrun: Dlrun) -> None:
     ended = dlrun("inspect", "model=resnet18", "dataset=image_folder")
     assert ended.errors == ["dlrun: dataset.num_classes: known only from the data; expected dataset.num_classes=N"]
+
+
+def test_the_normalisation_in_front_changes_no_receptive_field(dlrun: Dlrun) -> None:
+    ended = dlrun("inspect", "model=lenet", "dataset=mnist")
+    assert ended.status == 0, ended.err
+    # 5; a pooling of 2; another 5 at twice the spacing: 5 + 1 + 4 * 2
+    assert result(only_run(Path("runs/inspect")))["metrics"]["last_conv_receptive_field"] == 14
