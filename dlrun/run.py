@@ -20,6 +20,7 @@ from dlrun import console, expect, interrupt, schema, sweep_table, trust
 from dlrun.difference import differences
 from dlrun.errors import RunError, UserError
 from dlrun.files import write_whole
+from dlrun.follow_up import follow
 
 Main = Callable[[DictConfig, "Run"], dict[str, Any]]
 
@@ -178,6 +179,10 @@ def run_job(main: Main, config: DictConfig) -> None:
             if not continues:
                 run.save_config(config)
             result = main(config, run)
+            if then := config.get("then"):
+                # What follows reads this run, whose result is not whole before it has come to an end.
+                run.save_result("interrupted", time.perf_counter() - started, result)
+                result["metrics"] = {**result["metrics"], **follow(then, run.path)}
         except BaseException as error:
             if isinstance(error, UserError) and not sweeping and (continues or run.withdraw()):
                 raise  # what is in the folder already stays as it is

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from dlrun import console, interrupt, schema
 from dlrun.compose import job_config, job_name, refuse, withdraw
-from dlrun.difference import differences
+from dlrun.difference import differences, flat
 from dlrun.errors import RunError, UserError, sentence
 from dlrun.files import write_whole
 from dlrun.sweep_figures import draw
@@ -36,7 +36,7 @@ class Sweep(Callback):
             # A job is known by what it does not share with the others. The jobs are composed from this list:
             with read_write(config.hydra.overrides):
                 config.hydra.overrides.hydra.append(f"hydra.job.config.override_dirname.exclude_keys={constant}")
-            base = schema.resolved(job_config(config), throw_on_missing=False)
+            base = base_config(job_config(config), swept)
             folder = Path(config.hydra.sweep.dir)
             check_base(folder, base, swept)
             if config.sweep.dry_run:
@@ -67,6 +67,19 @@ def keys(config: DictConfig) -> tuple[list[str], list[str]]:
     varied = [override for override in parsed if override.is_sweep_override()]
     swept = [*dict.fromkeys([override.key_or_group for override in varied] + searched)]
     return swept, [override.key_or_group for override in parsed if override.key_or_group not in swept]
+
+
+def base_config(config: DictConfig, swept: list[str]) -> dict[str, Any]:
+    """What all jobs share; a value that refers to a swept key stays the reference that it is.
+
+    Raises:
+        UserError: another reference leads nowhere.
+    """
+    shared = config.copy()
+    for key, value in flat(OmegaConf.to_container(config)).items():
+        if isinstance(value, str) and "${" in value and any(name in value for name in swept):
+            OmegaConf.update(shared, key, value.replace("${", "$ {"), force_add=True)
+    return schema.resolved(shared, throw_on_missing=False)
 
 
 def check_base(folder: Path, base: Any, swept: list[str]) -> None:

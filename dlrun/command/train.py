@@ -13,7 +13,6 @@ from dlrun import build, checkpoint, console, device, environment, expect, inter
 from dlrun.board import Value
 from dlrun.callback.callback import Callback
 from dlrun.dataset.data import Data
-from dlrun.follow_up import follow
 from dlrun.model.normalized import Normalized
 from dlrun.run import Run
 from dlrun.task.task import Task
@@ -50,8 +49,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     finally:
         for callback in trainer.callbacks:
             callback.close()
-    followed = follow(config.get("then") or {}, run.path)
-    return {**result, "metrics": {**result["metrics"], **followed}, "parameters": parameters}
+    return {**result, "parameters": parameters}
 
 
 def make_trainer(
