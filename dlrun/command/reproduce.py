@@ -54,8 +54,12 @@ class Outcome:
         return rows if rows and not self.error else [*rows, (name, "", "", "", self.error or "nothing", "NOT MET", "")]
 
 
+METRICS = ("experiments", "claims", "not_met")
+
+
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Run the chosen experiments and write the report; returns what goes into ``result.json``."""
+    expect.check_names(config.expect, METRICS)
     chosen = choose(config.experiments)
     if config.embedded:
         chosen = [name for name in chosen if is_embedded(experiment.read(name))]
