@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python
 
-.PHONY: help install check lint types test torture transfer format bench experiments clean
+.PHONY: help install check lint types test torture format bench experiments clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
@@ -26,9 +26,6 @@ torture:  ## kill a training at 25 random moments and continue it; mistype every
 	DLRUN_KILLS=25 $(PYTHON) -m pytest tests/test_resume.py -k killed
 	$(PYTHON) -m tests.mutations
 	DLRUN_EXAMPLES=3000 $(PYTHON) -m pytest tests/test_fuzz.py
-
-transfer:  ## the transfer experiment on MNIST, with its bounds (needs DLRUN_DATA)
-	$(PYTHON) experiments/transfer.py
 
 format:  ## let ruff mend and format the code
 	$(PYTHON) -m ruff check --fix .

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from dlrun.errors import UserError, suggest
 
-BESIDES = ("parameters", "epochs", "steps", "seconds")
+BESIDES = ("parameters", "trainable", "epochs", "steps", "seconds")
 """Figures of ``result.json`` that are no metrics, and can be bounded too."""
 
 

@@ -14,12 +14,16 @@ from pathlib import Path
 from dlrun.compose import quoted
 from dlrun.errors import RunError
 
+RUN = "{run}"
+"""In a line: the folder of the run that it follows on."""
+
 
 def follow(commands: Mapping[str, str], run: Path) -> dict[str, float]:
     """Run verbs on a run, each into a folder of its own in it; one that is completed there is not run again.
 
     Args:
-        commands: by name, what follows ``dlrun`` on the command line, without ``run=``: ``attack attack=pgd``.
+        commands: by name, what follows ``dlrun`` on the command line: ``attack attack=pgd``. ``{run}`` stands for the
+            run; a line without it gets it as ``run=``.
         run: the folder of the training, with its checkpoints.
 
     Returns:
@@ -33,13 +37,19 @@ def follow(commands: Mapping[str, str], run: Path) -> dict[str, float]:
         folder = run / name
         if not is_completed(folder):
             shutil.rmtree(folder, ignore_errors=True)
-            verb, *overrides = shlex.split(line)
-            status, error = call([verb, f"run={quoted(run)}", f"hydra.run.dir={quoted(folder)}", *overrides])
+            verb, *overrides = shlex.split(line if RUN in line else f"{line} run={RUN}")
+            status, error = call([verb, f"hydra.run.dir={quoted(folder)}", *(placed(each, run) for each in overrides)])
             if status:
                 raise RunError(f"then.{name}: dlrun {line} ended with status {status}: {error}")
         result = json.loads((folder / "result.json").read_text())
         metrics |= {f"{name}/{key}": value for key, value in result["metrics"].items()}
     return metrics
+
+
+def placed(override: str, run: Path) -> str:
+    """An override with the run's folder in the place of ``{run}``."""
+    key, _, value = override.partition("=")
+    return f"{key}={quoted(value.replace(RUN, str(run)))}" if RUN in value else override
 
 
 def call(arguments: list[str]) -> tuple[int, str]:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from dlrun import paths
 from dlrun.errors import UserError
 
-PLAIN_COMMAND = re.compile(r"[a-z]+( [a-z][\w.]*=[\w.,/\[\]-]*)*")
+PLAIN_COMMAND = re.compile(r"[a-z]+( [a-z][\w.]*=(\{run\}|[\w.,/\[\]-])*)*")
 """A verb that follows on a training, with settings: no flags, no code."""
 LIBRARIES = ("torch.nn", "torch.optim", "torchvision.models")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from dlrun import expect
 from dlrun.errors import UserError
@@ -88,3 +89,20 @@ def test_a_wrong_bound_is_refused_before_any_training(dlrun: Dlrun, bounds: str,
     assert ended.status == 2
     assert ended.errors[0].startswith(line)
     assert not list(Path("runs").rglob("config.yaml"))
+
+
+def test_what_follows_names_the_run_where_it_likes(dlrun: Dlrun) -> None:
+    head = "finetune model.backbone={run} dataset=digits dataset.image_size=8 dataset.normalize=false trainer.epochs=2"
+    bounds = "{head/test/accuracy: {min: 0.5}, again/test/accuracy: {min: head/test/accuracy, max: head/test/accuracy}}"
+    ended = dlrun(
+        "train",
+        *QUICK,
+        "model=mlp",
+        "hydra.run.dir=first run",
+        f"then={{head: '{head}', again: 'evaluate run={{run}}/head', plain: evaluate}}",
+        f"expect={bounds}",
+    )
+    assert ended.status == 0, ended.err
+    metrics = result(Path("first run"))["metrics"]
+    assert metrics["plain/test/accuracy"] == metrics["test/accuracy"] != metrics["again/test/accuracy"]
+    assert OmegaConf.load("first run/head/config.yaml").model.backbone._target_ == "dlrun.model.mlp.MLP"
