@@ -130,7 +130,8 @@ def write_report(outcomes: list[Outcome], folder: Path) -> None:
     (folder / TABLE).write_text(intro + "\n".join(lines) + "\n", encoding="utf-8")
     page = ["# Figures of the experiments", ""]
     for outcome in outcomes:
-        figures = sorted(outcome.folder.glob("figures/*.png")) or sorted(outcome.folder.glob("**/figures/*.png"))
+        # Of the run or the sweep, and of the verbs that follow on it; or else of the jobs.
+        figures = sorted(outcome.folder.glob("*/*.png")) or sorted(outcome.folder.glob("*/figures/*.png"))
         if not figures:
             continue
         found = outcome.experiment

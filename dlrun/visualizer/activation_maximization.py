@@ -92,6 +92,7 @@ class ActivationMaximization(Visualizer):
                     found = class_scores(model(images)).softmax(dim=1)
                 own = found[torch.arange(len(units)), torch.tensor(units)].tolist()
                 metrics |= {f"probability/{label}": value for label, value in zip(labels, own, strict=True)}
+                metrics["least_probability"] = min(own)
                 labels = [f"{label} ({value:.1%})" for label, value in zip(labels, own, strict=True)]
             titles.append(labels)
         lines = {

@@ -125,7 +125,8 @@ def test_the_verb_on_a_run(dlrun: Dlrun) -> None:
     assert ended.status == 0, ended.err
     run = only_run(Path("runs/visualize"))
     metrics = result(run)["metrics"]
-    assert set(metrics) == {f"probability/{name}" for name in DIGITS}
+    assert set(metrics) == {"least_probability", *(f"probability/{name}" for name in DIGITS)}
+    assert metrics["least_probability"] == min(metrics.values())
     assert min(metrics.values()) > 0.9
     with Image.open(run / "ascent.gif") as film:
         assert film.n_frames == 4  # type: ignore[attr-defined]
