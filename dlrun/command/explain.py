@@ -9,16 +9,14 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig
 from rich.table import Table
 from torch import Tensor, nn
 
-from dlrun import build, console, device, paths, seeding
+from dlrun import build, console
 from dlrun.board import Board
-from dlrun.dataset import imagenet
-from dlrun.dataset.examples import Examples, read
-from dlrun.dataset.loader import Loader
+from dlrun.dataset import examples
+from dlrun.dataset.examples import Examples
 from dlrun.errors import UserError, suggest
 from dlrun.evaluation import score
 from dlrun.explainer.cam import CAM
@@ -30,10 +28,9 @@ from dlrun.explainer.random import Random
 from dlrun.explanation import Explanation, verdict
 from dlrun.figure.explanation import contact_sheet, overlay
 from dlrun.figure.randomization import randomization
-from dlrun.precision import Precision
 from dlrun.run import Run
 from dlrun.task.classification import ClassificationScores
-from dlrun.task.task import Task
+from dlrun.trained import Trained, open_trained
 
 LISTED = 20
 """The most rows of the table that is printed."""
@@ -44,40 +41,17 @@ Row = dict[str, str | float]
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Explain as the config says, into the run's folder; returns what goes into ``result.json``."""
-    config.weights = str(paths.find_weights(config.run, config.weights))
-    build.check_targets(config)
-    options = build.trainer_options(config)
-    place = device.choose(options.device)
-    precision = Precision(options.precision, place)
-    seeding.seed_everything(config.seed, options.deterministic)
     explainer = build.explainer(config)
-    dataset = config.dataset
-    files = None
-    if config.input is not None:
-        files = read(config.input, dataset.channels, dataset.image_size, dataset.resize_size, config.limit)
-    if files is not None and HydraConfig.get().runtime.choices["dataset"] == "imagenet":
-        names = imagenet.classes()
-    elif files is None or config.run is None:
-        data = build.data(config, place)
-        names = data.classes
-    else:
-        names = paths.class_names(config.run)
-    task = build.task(config)
-    model = build.model(config, task, place).eval()
-    run.save_config(config)
-    if files is None:
-        loader = data.evaluation(config.split)
-        examples = choose(config, loader, names, task, model, precision)
-        if config.split == "test" and data.regions is not None:
-            examples.regions = data.regions[torch.tensor([int(name) for name in examples.names])]
-    else:
-        examples = files
-    examples.images = examples.images.to(place)
+    files = [] if config.input is None else examples.find(config.input)[: config.limit]
+    trained = open_trained(config, run, with_data=not files)
+    names = trained.classes
+    chosen = examples.of_files(files, config) if files else choose(config, trained)
+    chosen.images = chosen.images.to(trained.device)
 
     if isinstance(explainer, CAM) and explainer.layer is None:
-        explainer.layer = find(model, examples.images)
+        explainer.layer = find(trained.model, chosen.images)
         console.say(f"layer: {explainer.layer}")
-    explanation = Explanation(model, examples, torch.empty(0), precision, dataset.batch_size)
+    explanation = Explanation(trained.model, chosen, torch.empty(0), trained.precision, config.dataset.batch_size)
     explanation.classes = explainer.classes(explanation.probabilities, names)
     method = config.explainer._target_.split(".")[-2]
     maps = explanation.maps(explainer)
@@ -94,17 +68,16 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     board.close()
     for sentence in sentences:
         console.say(sentence)
-    return {"metrics": metrics, "examples": len(examples.images), "classes": names, "verdict": sentences}
+    return {"metrics": metrics, "examples": len(chosen.images), "classes": names, "verdict": sentences}
 
 
-def choose(
-    config: DictConfig, loader: Loader, names: list[str], task: Task, model: nn.Module, precision: Precision
-) -> Examples:
+def choose(config: DictConfig, trained: Trained) -> Examples:
     """The examples of a split that ``index``, ``class``, ``order`` and ``limit`` ask for.
 
     Raises:
         UserError: no such place or class, or no example of that kind.
     """
+    loader, names = trained.data.evaluation(config.split), trained.classes
     targets, count = loader.source.targets.cpu(), len(loader.source)
     places = torch.arange(count)
     if config.index is not None:
@@ -120,7 +93,7 @@ def choose(
             raise UserError(f"class={wanted}: no such class; {suggest(str(wanted), names)}")
         places = places[targets[places] == number]
     if config.order != "first":
-        scores = cast(ClassificationScores, score(task, model, loader, precision))
+        scores = cast(ClassificationScores, score(trained.task, trained.model, loader, trained.precision))
         if config.order == "most_wrong":
             ranked = scores.most_wrong(count)
         else:
@@ -130,7 +103,13 @@ def choose(
     if not len(places):
         raise UserError(f"order={config.order} class={wanted}: no image of that kind in the split {config.split}")
     images = loader.images(places).float().div_(255)
-    return Examples(images, [str(place) for place in places.tolist()], list(targets[places].tolist()))
+    regions = trained.data.regions
+    return Examples(
+        images,
+        [str(place) for place in places.tolist()],
+        list(targets[places].tolist()),
+        regions[places] if config.split == "test" and regions is not None else None,
+    )
 
 
 def believe(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from omegaconf import OmegaConf
 from PIL import Image
 
 from dlrun.model.lenet import LeNet
@@ -121,6 +122,46 @@ def test_photos_without_a_run_have_imagenets_classes_and_preprocessing(dlrun: Dl
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     assert float(((expected - mean) / std - peer).abs().mean()) < 0.03
     assert np.load(run / "maps.npz")["maps"].shape == (1, 2, 7, 7)
+
+
+def test_a_folder_of_torchvisions_weights_brings_their_preprocessing_to_every_verb(dlrun: Dlrun) -> None:
+    torch.manual_seed(0)
+    entry = torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V2
+    assert entry.transforms().resize_size == [232]
+    Path("weights").mkdir()
+    network = torchvision.models.mobilenet_v2()
+    for _ in range(5):  # statistics under which its logits are no rounding error
+        network(torch.randn(4, 3, 64, 64))
+    network.classifier[1].weight.data *= 20
+    torch.save(network.state_dict(), Path("weights") / Path(entry.url).name)
+    noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+    Image.fromarray(noise).save("photo.png")
+    model = ("model=finetuned", "model.backbone=mobilenet_v2", "weights=weights")
+    for verb, more in (
+        ("explain", ["input=photo.png", "steps=0", "randomize=false", "pictures=0"]),
+        ("predict", ["input=photo.png"]),
+        ("visualize", ["visualizer=filters"]),
+    ):
+        ended = dlrun(verb, *model, *more)
+        assert ended.status == 0, ended.err
+        config = OmegaConf.load(only_run(Path(f"runs/{verb}")) / "config.yaml")
+        assert (config.dataset.resize_size, config.dataset.image_size) == (232, 224)
+    explained = rows(only_run(Path("runs/explain")))[0]
+    predicted = rows(only_run(Path("runs/predict")), "predictions.csv")[0]
+    assert explained["prediction"] == predicted["class"]
+    assert float(explained["probability"]) == pytest.approx(float(predicted["probability"]), abs=1e-4)
+    assert result(only_run(Path("runs/visualize")))["classes"] == entry.meta["categories"]
+
+
+@pytest.mark.usefixtures("weights")
+def test_of_a_folder_the_images_that_can_be_read_are_explained(dlrun: Dlrun) -> None:
+    Path("photos").mkdir()
+    Path("photos/a.png").write_text("no image")
+    Image.fromarray(np.full((30, 20), 90, dtype=np.uint8)).save("photos/b.png")
+    ended = dlrun("explain", *PLAIN, *FAST, "input=photos")
+    assert ended.status == 0, ended.err
+    assert "warning: photos/a.png: not a readable image" in ended.out
+    assert [row["image"] for row in rows(only_run(Path("runs/explain")))] == ["b"]
 
 
 @pytest.mark.usefixtures("weights")
