@@ -25,7 +25,8 @@ from dlrun.explainer.explainer import Explainer
 from dlrun.explainer.guided_backprop import GuidedBackprop
 from dlrun.explainer.layer import find
 from dlrun.explainer.random import Random
-from dlrun.explanation import Explanation, verdict
+from dlrun.explanation import Explanation, UnderAttack, verdict
+from dlrun.figure.attacked import attacked
 from dlrun.figure.explanation import contact_sheet, overlay
 from dlrun.figure.randomization import randomization
 from dlrun.run import Run
@@ -42,6 +43,9 @@ Row = dict[str, str | float]
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Explain as the config says, into the run's folder; returns what goes into ``result.json``."""
     explainer = build.explainer(config)
+    attack = build.attack(config) if config.get("attack") else None
+    if attack and len(attack.radii) > 1:
+        raise UserError(f"attack.eps={attack.radii}: expected one number for an explanation")
     files = [] if config.input is None else examples.find(config.input)[: config.limit]
     trained = open_trained(config, run, with_data=not files)
     names = trained.classes
@@ -61,8 +65,15 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     write_maps(run.path / "maps.npz", maps, explanation)
     write_table(run.path / "explanations.csv", rows)
     board = Board(run.path)
-    board.scalars(metrics, 0)
     draw(run.path, board, explanation, maps, rows, config.pictures)
+    if attack:
+        how = f"{config.attack._target_.split('.')[-2]} ({attack.norm}, eps={attack.eps:.4g})"
+        found = explanation.under_attack(attack, explainer, maps)
+        title = f"{method} before and after {how}"
+        show_attacked(run.path, board, rows, explanation, maps, found, names, title, config.pictures)
+        metrics |= found.metrics
+        sentences.append(say_attacked(how, found, method))
+    board.scalars(metrics, 0)
     if config.randomize:
         sentences.append(check_sanity(run.path, board, explanation, explainer, method, config.seed))
     board.close()
@@ -143,6 +154,65 @@ def believe(
     return metrics, sentences
 
 
+def show_attacked(
+    folder: Path,
+    board: Board,
+    before: list[Row],
+    explanation: Explanation,
+    maps: Tensor,
+    found: UnderAttack,
+    names: list[str],
+    title: str,
+    most: int,
+) -> None:
+    """``attacked.csv``, a row for every image and class, and ``attacked.png``; also on the TensorBoard."""
+    asked = maps.shape[1]
+    measures = zip(found.correlations.flatten().tolist(), found.linf.repeat_interleave(asked).tolist(), strict=True)
+    rows = [
+        Row(
+            image=row["image"],
+            target=row["target"],
+            explained=row["explained"],
+            clean_prediction=row["prediction"],
+            clean_probability=row["probability"],
+            prediction=after["prediction"],
+            probability=after["probability"],
+            map_correlation=correlation,
+            linf=f"{linf:.6f}",
+        )
+        for row, after, (correlation, linf) in zip(before, table(found.after, names), measures, strict=True)
+    ]
+    write_table(folder / "attacked.csv", rows)
+    if most == 0:
+        return
+    captions = [
+        [
+            seen(row["clean_prediction"], row["clean_probability"], row["target"]),
+            str(row["explained"]),
+            seen(row["prediction"], row["probability"]),
+            str(row["explained"]),
+            f"rank corr. {row['map_correlation']:.2f}",
+        ]
+        for row in rows[: most * asked]
+    ]
+    images = [one.examples.images.repeat_interleave(asked, dim=0) for one in (explanation, found.after)]
+    fooled = found.fooled.repeat_interleave(asked).tolist()[: most * asked]
+    figure = attacked(images, [maps.flatten(0, 1), found.maps.flatten(0, 1)], captions, fooled, title)
+    figure.savefig(folder / "attacked.png", dpi=150)
+    board.figure("attacked", figure, 0)
+
+
+def say_attacked(attack: str, found: UnderAttack, method: str) -> str:
+    """A sentence: whom did the attack fool, and what became of the maps."""
+    right = int(found.right.sum())
+    if not right:
+        return f"{attack} attacks nothing: the model is wrong about all {len(found.right)} images"
+    return (
+        f"{attack} fools {int(found.fooled.sum())} of the {right} images that were right; the rank correlation of their"
+        f" {method} maps before and after is {found.metrics['attacked_map_correlation']:.3f} on average"
+    )
+
+
 def check_sanity(
     folder: Path, board: Board, explanation: Explanation, explainer: Explainer, method: str, seed: int
 ) -> str:
@@ -201,9 +271,9 @@ def draw(folder: Path, board: Board, explanation: Explanation, maps: Tensor, row
     (folder / "overlays").mkdir()
     for number, image in enumerate(images):
         own = rows[number * asked : (number + 1) * asked]
-        caption = f"{own[0]['prediction']} ({percent(own[0]['probability'])})"
         target = own[0]["target"]
-        captions.append(caption if target in ("", own[0]["prediction"]) else f"{caption}, is {target}")
+        caption = seen(own[0]["prediction"], own[0]["probability"])
+        captions.append(seen(own[0]["prediction"], own[0]["probability"], target))
         subtitles.append([f"{row['explained']} ({percent(row['explained_probability'])})" for row in own])
         for row, map, subtitle in zip(own, maps[number], subtitles[-1], strict=True):
             is_said = f"     target: {target}" if target else ""
@@ -214,6 +284,12 @@ def draw(folder: Path, board: Board, explanation: Explanation, maps: Tensor, row
     sheet = contact_sheet(images, maps, captions, subtitles)
     sheet.savefig(folder / "contact_sheet.png", dpi=120)
     board.figure("contact_sheet", sheet, 0)
+
+
+def seen(prediction: str | float, probability: str | float, target: str | float = "") -> str:
+    """What a model sees in an image and how surely, and what it is where that is known and another."""
+    caption = f"{prediction} ({percent(probability)})"
+    return caption if target in ("", prediction) else f"{caption}, is {target}"
 
 
 def percent(probability: str | float) -> str:
