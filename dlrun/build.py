@@ -128,13 +128,15 @@ def attack(config: DictConfig) -> Attack:
 
 
 def explainer(config: DictConfig) -> Explainer:
-    """The explainer."""
+    """The explainer; needs no data yet."""
+    check_targets(config)
     made: Explainer = make(config.explainer, "explainer")
     return made
 
 
 def visualizer(config: DictConfig) -> Visualizer:
-    """The visualizer."""
+    """The visualizer; needs no data yet."""
+    check_targets(config)
     made: Visualizer = make(config.visualizer, "visualizer")
     return made
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from dlrun import faithfulness, interrupt
+from dlrun.attack.attack import Attack
 from dlrun.dataset.examples import Examples
 from dlrun.explainer.explainer import Explainer, class_scores
 from dlrun.precision import Precision
@@ -80,6 +81,39 @@ class Explanation:
         """The probability of every class for every image, float (N, K)."""
         return probabilities(self.model, self.examples.images, self.batch_size, self.precision)
 
+    def under_attack(self, attack: Attack, explainer: Explainer, maps: Tensor) -> UnderAttack:
+        """Attack the images, and explain the same classes on what comes out.
+
+        An attack is against an image's class, or against what the model sees in it where none is known; an image that
+        the model gets wrong stays as it is.
+
+        Args:
+            attack: with one radius.
+            explainer: what made the maps.
+            maps: of the images as they are, float (N, T, h, w).
+        """
+        seen = self.probabilities.argmax(dim=1)
+        known = [own if target is None else target for target, own in zip(self.examples.targets, seen, strict=True)]
+        labels = torch.tensor(known, device=seen.device)
+        made = []
+        for images, part in zip(
+            torch.split(self.examples.images, self.batch_size), torch.split(labels, self.batch_size), strict=True
+        ):
+            interrupt.check()
+            with self.precision.autocast():
+                made.append(attack(self.model, images, part))
+        images = torch.cat(made)
+        after = replace(self, examples=replace(self.examples, images=images))
+        maps_after = after.maps(explainer)
+        return UnderAttack(
+            after=after,
+            maps=maps_after,
+            correlations=rank_correlation(maps, maps_after),
+            linf=(images - self.examples.images).abs().amax(dim=(1, 2, 3)).cpu(),
+            right=(seen == labels).cpu(),
+            still_right=(after.probabilities.argmax(dim=1) == labels).cpu(),
+        )
+
     def faithfulness(self, maps: Tensor, steps: int) -> Faithfulness:
         """Deletion and insertion of maps (N, T, h, w), in so many steps."""
         measured = []
@@ -117,6 +151,42 @@ class Explanation:
             found.correlations.append(float(rank_correlation(trained, maps).mean()))
             found.maps.append(maps[0, 0])
         return found
+
+
+@dataclass
+class UnderAttack:
+    """Explanations of attacked images, beside those of the images as they were.
+
+    Args:
+        after: the attacked images, with the same classes to explain.
+        maps: of them, float (N, T, h, w).
+        correlations: the rank correlation of each map with that before the attack, (N, T).
+        linf: the largest change of a pixel, (N,).
+        right: which images the model got right before the attack, bool (N,).
+        still_right: and after it.
+    """
+
+    after: Explanation
+    maps: Tensor
+    correlations: Tensor
+    linf: Tensor
+    right: Tensor
+    still_right: Tensor
+
+    @property
+    def fooled(self) -> Tensor:
+        """Which images the model got right before the attack alone, bool (N,)."""
+        return self.right & ~self.still_right
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Of the images that were right, the share that is not so any more, and the mean correlation of their maps."""
+        if not self.right.any():
+            return {}
+        return {
+            "fooled": int(self.fooled.sum()) / int(self.right.sum()),
+            "attacked_map_correlation": float(self.correlations[self.right].mean()),
+        }
 
 
 def probabilities(model: nn.Module, images: Tensor, batch_size: int, precision: Precision) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from dlrun.errors import UserError
@@ -38,29 +37,3 @@ def find_run(value: str) -> Path:
         what = "no config.yaml in it, so it is not a run" if run.is_dir() else "no such folder"
         raise UserError(f"run={value}: {what}; expected the folder of an earlier run, or 'last'")
     return run
-
-
-def find_weights(run: str | None, weights: str | None) -> Path:
-    """The file of weights that a verb on a trained model reads: the one that is named, or the run's best checkpoint.
-
-    Raises:
-        UserError: neither is given.
-    """
-    if weights is not None:
-        return Path(weights)
-    if run is None:
-        raise UserError("weights: none given; expected run=DIR, or model=NAME weights=FILE dataset=NAME")
-    return find_run(run) / "checkpoints" / "best.pt"
-
-
-def class_names(run: str) -> list[str]:
-    """The names of the classes that a run was trained on, in the order of its outputs.
-
-    Raises:
-        UserError: the run does not say them, for it did not come to its end.
-    """
-    try:
-        names: list[str] = json.loads((find_run(run) / "result.json").read_text())["classes"]
-    except (FileNotFoundError, KeyError):
-        raise UserError(f"run={run}: says no classes in its result.json; expected a run that was completed") from None
-    return names

@@ -26,10 +26,15 @@ def cascade(model: nn.Module, seed: int) -> Iterator[tuple[str, nn.Module]]:
 
 
 def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
-    """Spearman's correlation of two sets of maps (B, T, h, w), one by one: (B, T); 0 where a map is constant."""
+    """Spearman's correlation of two sets of maps (B, T, h, w), one by one: (B, T).
+
+    Of a constant map it is not defined: 1 where the other is the same, else 0.
+    """
     pairs = zip(maps.flatten(2).flatten(0, 1).cpu(), others.flatten(2).flatten(0, 1).cpu(), strict=True)
     found = [
-        float(spearmanr(one.numpy(), other.numpy()).statistic) if one.std() > 0 and other.std() > 0 else 0.0
+        float(spearmanr(one.numpy(), other.numpy()).statistic)
+        if one.std() > 0 and other.std() > 0
+        else float(torch.equal(one, other))
         for one, other in pairs
     ]
     return torch.tensor(found).view(maps.shape[:2])

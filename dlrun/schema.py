@@ -253,6 +253,7 @@ class Explain(Verb):
     run: str | None
     weights: str | None
     explainer: ExplainerSection
+    attack: Attack | None = None
     input: str | None
     split: Literal["train", "val", "test"]
     index: list[Natural] | Natural | None

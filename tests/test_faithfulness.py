@@ -66,7 +66,9 @@ def test_rank_correlation_in_closed_form() -> None:
     assert rank_correlation(maps, -maps).tolist() == [[pytest.approx(-1)]]
     other = torch.tensor([1.0, 2.0, 4.0, 3.0]).view(1, 1, 2, 2)
     assert rank_correlation(maps, other).tolist() == [[pytest.approx(1 - 6 * 2 / (4 * 15))]]
-    assert rank_correlation(maps, torch.zeros(1, 1, 2, 2)).tolist() == [[0]]
+    nothing = torch.zeros(1, 1, 2, 2)
+    assert rank_correlation(maps, nothing).tolist() == [[0]]
+    assert rank_correlation(nothing, nothing).tolist() == [[1]]
 
 
 def test_weights_are_drawn_anew_from_the_top_and_the_model_keeps_its_own() -> None:

@@ -20,7 +20,7 @@ from dlrun.attack.ball import length
 from dlrun.attack.checks import logits_of, not_falling, signs_of_masking
 from dlrun.binomial import wilson
 from dlrun.board import Board
-from dlrun.dataset.loader import Batch
+from dlrun.dataset.loader import Batch, Loader
 from dlrun.errors import UserError
 from dlrun.evaluation import score
 from dlrun.figure.adversarial import adversarial
@@ -66,18 +66,19 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Attack as the config says, into the run's folder; returns what goes into ``result.json``."""
     attack = build.attack(config)
     trained = open_trained(config, run)
-    clean, steps = measure(trained, attack, keep=config.save)
+    loader = trained.data.evaluation(config.split, config.limit)
+    clean, steps = measure(trained, loader, attack, keep=config.save)
     warnings = not_falling([(step.eps, step.accuracy) for step in steps])
     if config.check and max(attack.radii) > 0:
-        batch = next(trained.data.evaluation(config.split, min(config.check, trained.loader.num_images)).epoch())
+        batch = next(trained.data.evaluation(config.split, min(config.check, loader.num_images)).epoch())
         warnings += signs_of_masking(trained.model, attack, batch.images, batch.targets)
 
     say_table(clean, steps, f"{config.weights}, {config.split}, {len(clean.targets):,} images, {attack.norm}")
     for warning in warnings:
         console.say(f"warning: {warning}")
     write_table(run.path / "curve.csv", steps)
-    write_examples(run.path / "examples.csv", clean, steps, trained.data.classes)
-    draw(run.path, clean, steps, trained, attack)
+    write_examples(run.path / "examples.csv", clean, steps, trained.classes)
+    draw(run.path, clean, steps, trained, loader, attack)
     if config.save:
         tensors = {"images": torch.stack([torch.cat(step.images) for step in steps]), "targets": clean.targets}
         checkpoint.save({**tensors, "eps": [step.eps for step in steps]}, run.path / "adversarial.pt")
@@ -89,11 +90,14 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     }
 
 
-def measure(trained: Trained, attack: Attack, keep: bool = False) -> tuple[ClassificationScores, list[Attacked]]:
+def measure(
+    trained: Trained, loader: Loader, attack: Attack, keep: bool = False
+) -> tuple[ClassificationScores, list[Attacked]]:
     """Scores of the clean images, and of the attacked ones for each of the attack's radii.
 
     Args:
-        trained: model and data.
+        trained: the model.
+        loader: the images.
         attack: what comes in front of the scoring loop.
         keep: the attacked images too.
 
@@ -106,7 +110,7 @@ def measure(trained: Trained, attack: Attack, keep: bool = False) -> tuple[Class
     task = Classification(trained.task.loss, trained.task.num_classes)
 
     def scores(before: Callable[[Batch], Batch] | None = None) -> ClassificationScores:
-        found = score(task, trained.model, trained.loader, trained.precision, before)
+        found = score(task, trained.model, loader, trained.precision, before)
         assert isinstance(found, ClassificationScores)
         return found
 
@@ -209,7 +213,12 @@ def write_examples(path: Path, clean: ClassificationScores, steps: Sequence[Atta
 
 
 def draw(
-    folder: Path, clean: ClassificationScores, steps: Sequence[Attacked], trained: Trained, attack: Attack
+    folder: Path,
+    clean: ClassificationScores,
+    steps: Sequence[Attacked],
+    trained: Trained,
+    loader: Loader,
+    attack: Attack,
 ) -> None:
     """``curve.png``, and ``examples.png`` with images that the last radius fooled; both on TensorBoard too."""
     board = Board(folder)
@@ -224,7 +233,7 @@ def draw(
     last = steps[-1]
     fooled = (~last.right & (clean.predictions == clean.targets)).nonzero().flatten()
     chosen = (fooled if len(fooled) else torch.arange(len(last.right)))[:SHOWN]
-    images = trained.loader.images(chosen).float().div_(255).to(trained.device)
+    images = loader.images(chosen).float().div_(255).to(trained.device)
     attacked = attack.at(last.eps)(trained.model, images, clean.targets[chosen].to(trained.device))
     captions = list(zip(seen(trained, images), seen(trained, attacked), strict=True))
     picture = adversarial(images.cpu(), attacked.cpu(), captions)
@@ -237,6 +246,6 @@ def seen(trained: Trained, images: Tensor) -> list[str]:
     """What the model sees in images, and how sure it is."""
     probabilities, predictions = logits_of(trained.model, images).softmax(dim=1).max(dim=1)
     return [
-        f"{trained.data.classes[prediction]} ({probability:.0%})"
+        f"{trained.classes[prediction]} ({probability:.0%})"
         for prediction, probability in zip(predictions.tolist(), probabilities.tolist(), strict=True)
     ]

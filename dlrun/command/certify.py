@@ -65,11 +65,12 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     config.attack.eps = config.eps
     attack = build.attack(config)
     trained = open_trained(config, run)
+    loader = trained.data.evaluation(config.split, config.limit)
     network = copy.deepcopy(trained.model).eval().double().requires_grad_(False)
     prove, method = proof(network, config.method, attack.norm)
     console.say(f"certifying by {method}, {attack.norm}")
-    proved = [certify(trained.loader, prove, eps) for eps in attack.radii]
-    clean, attacked = measure(trained, attack)
+    proved = [certify(loader, prove, eps) for eps in attack.radii]
+    clean, attacked = measure(trained, loader, attack)
     check_consistent(proved, attacked)
 
     rows = [
@@ -87,7 +88,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    write_examples(run.path / "examples.csv", clean, attacked, proved, trained.data.classes)
+    write_examples(run.path / "examples.csv", clean, attacked, proved, trained.classes)
     draw(run.path, rows, attack)
     return {
         "metrics": {"clean_accuracy": accuracy, **{name: rows[-1][name] for name in list(rows[-1])[1:]}},

@@ -22,25 +22,25 @@ from dlrun.trained import open_trained
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Evaluate as the config says, into the run's folder; returns what goes into ``result.json``."""
     trained = open_trained(config, run)
-    task, data, loader = trained.task, trained.data, trained.loader
+    task, classes, loader = trained.task, trained.classes, trained.data.evaluation(config.split, config.limit)
     scores = score(task, trained.model, loader, trained.precision)
     if not isinstance(scores, ClassificationScores):
         raise UserError(f"task={type(task).__name__}: evaluate measures classification")
 
     detailed = scores.detailed(config.top_k)
-    say_tables(detailed, scores, data.classes, f"{config.weights}, {config.split}, {loader.num_images:,} images")
-    write_predictions(run.path / "predictions.csv", scores, data.classes)
-    confusion_matrix(scores.confusion(), data.classes).savefig(run.path / "confusion_matrix.png", dpi=120)
+    say_tables(detailed, scores, classes, f"{config.weights}, {config.split}, {loader.num_images:,} images")
+    write_predictions(run.path / "predictions.csv", scores, classes)
+    confusion_matrix(scores.confusion(), classes).savefig(run.path / "confusion_matrix.png", dpi=120)
     metrics = {f"{config.split}/{name}": value for name, value in detailed.items()}
     board = Board(run.path)
     board.scalars(metrics, 0)
-    task.log_scores(board, scores, loader, data.classes, 0)
+    task.log_scores(board, scores, loader, classes, 0)
     board.close()
     per_class = {name: values.tolist() for name, values in scores.per_class().items()}
     return {
         "metrics": metrics,
         "per_class": per_class,
-        "classes": data.classes,
+        "classes": classes,
         "examples": loader.num_images,
     }
 

@@ -9,16 +9,14 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig
 from rich.table import Table
 from torch import Tensor, nn
 
-from dlrun import build, console, device, paths, seeding
+from dlrun import build, console
 from dlrun.board import Board
-from dlrun.dataset import imagenet
-from dlrun.dataset.examples import Examples, read
-from dlrun.dataset.loader import Loader
+from dlrun.dataset import examples
+from dlrun.dataset.examples import Examples
 from dlrun.errors import UserError, suggest
 from dlrun.evaluation import score
 from dlrun.explainer.cam import CAM
@@ -27,13 +25,13 @@ from dlrun.explainer.explainer import Explainer
 from dlrun.explainer.guided_backprop import GuidedBackprop
 from dlrun.explainer.layer import find
 from dlrun.explainer.random import Random
-from dlrun.explanation import Explanation, verdict
+from dlrun.explanation import Explanation, UnderAttack, verdict
+from dlrun.figure.attacked import attacked
 from dlrun.figure.explanation import contact_sheet, overlay
 from dlrun.figure.randomization import randomization
-from dlrun.precision import Precision
 from dlrun.run import Run
 from dlrun.task.classification import ClassificationScores
-from dlrun.task.task import Task
+from dlrun.trained import Trained, open_trained
 
 LISTED = 20
 """The most rows of the table that is printed."""
@@ -44,40 +42,20 @@ Row = dict[str, str | float]
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Explain as the config says, into the run's folder; returns what goes into ``result.json``."""
-    config.weights = str(paths.find_weights(config.run, config.weights))
-    build.check_targets(config)
-    options = build.trainer_options(config)
-    place = device.choose(options.device)
-    precision = Precision(options.precision, place)
-    seeding.seed_everything(config.seed, options.deterministic)
     explainer = build.explainer(config)
-    dataset = config.dataset
-    files = None
-    if config.input is not None:
-        files = read(config.input, dataset.channels, dataset.image_size, dataset.resize_size, config.limit)
-    if files is not None and HydraConfig.get().runtime.choices["dataset"] == "imagenet":
-        names = imagenet.classes()
-    elif files is None or config.run is None:
-        data = build.data(config, place)
-        names = data.classes
-    else:
-        names = paths.class_names(config.run)
-    task = build.task(config)
-    model = build.model(config, task, place).eval()
-    run.save_config(config)
-    if files is None:
-        loader = data.evaluation(config.split)
-        examples = choose(config, loader, names, task, model, precision)
-        if config.split == "test" and data.regions is not None:
-            examples.regions = data.regions[torch.tensor([int(name) for name in examples.names])]
-    else:
-        examples = files
-    examples.images = examples.images.to(place)
+    attack = build.attack(config) if config.get("attack") else None
+    if attack and len(attack.radii) > 1:
+        raise UserError(f"attack.eps={attack.radii}: expected one number for an explanation")
+    files = [] if config.input is None else examples.find(config.input)[: config.limit]
+    trained = open_trained(config, run, with_data=not files)
+    names = trained.classes
+    chosen = examples.of_files(files, config) if files else choose(config, trained)
+    chosen.images = chosen.images.to(trained.device)
 
     if isinstance(explainer, CAM) and explainer.layer is None:
-        explainer.layer = find(model, examples.images)
+        explainer.layer = find(trained.model, chosen.images)
         console.say(f"layer: {explainer.layer}")
-    explanation = Explanation(model, examples, torch.empty(0), precision, dataset.batch_size)
+    explanation = Explanation(trained.model, chosen, torch.empty(0), trained.precision, config.dataset.batch_size)
     explanation.classes = explainer.classes(explanation.probabilities, names)
     method = config.explainer._target_.split(".")[-2]
     maps = explanation.maps(explainer)
@@ -87,24 +65,30 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     write_maps(run.path / "maps.npz", maps, explanation)
     write_table(run.path / "explanations.csv", rows)
     board = Board(run.path)
-    board.scalars(metrics, 0)
     draw(run.path, board, explanation, maps, rows, config.pictures)
+    if attack:
+        how = f"{config.attack._target_.split('.')[-2]} ({attack.norm}, eps={attack.eps:.4g})"
+        found = explanation.under_attack(attack, explainer, maps)
+        title = f"{method} before and after {how}"
+        show_attacked(run.path, board, rows, explanation, maps, found, names, title, config.pictures)
+        metrics |= found.metrics
+        sentences.append(say_attacked(how, found, method))
+    board.scalars(metrics, 0)
     if config.randomize:
         sentences.append(check_sanity(run.path, board, explanation, explainer, method, config.seed))
     board.close()
     for sentence in sentences:
         console.say(sentence)
-    return {"metrics": metrics, "examples": len(examples.images), "classes": names, "verdict": sentences}
+    return {"metrics": metrics, "examples": len(chosen.images), "classes": names, "verdict": sentences}
 
 
-def choose(
-    config: DictConfig, loader: Loader, names: list[str], task: Task, model: nn.Module, precision: Precision
-) -> Examples:
+def choose(config: DictConfig, trained: Trained) -> Examples:
     """The examples of a split that ``index``, ``class``, ``order`` and ``limit`` ask for.
 
     Raises:
         UserError: no such place or class, or no example of that kind.
     """
+    loader, names = trained.data.evaluation(config.split), trained.classes
     targets, count = loader.source.targets.cpu(), len(loader.source)
     places = torch.arange(count)
     if config.index is not None:
@@ -120,7 +104,7 @@ def choose(
             raise UserError(f"class={wanted}: no such class; {suggest(str(wanted), names)}")
         places = places[targets[places] == number]
     if config.order != "first":
-        scores = cast(ClassificationScores, score(task, model, loader, precision))
+        scores = cast(ClassificationScores, score(trained.task, trained.model, loader, trained.precision))
         if config.order == "most_wrong":
             ranked = scores.most_wrong(count)
         else:
@@ -130,7 +114,13 @@ def choose(
     if not len(places):
         raise UserError(f"order={config.order} class={wanted}: no image of that kind in the split {config.split}")
     images = loader.images(places).float().div_(255)
-    return Examples(images, [str(place) for place in places.tolist()], list(targets[places].tolist()))
+    regions = trained.data.regions
+    return Examples(
+        images,
+        [str(place) for place in places.tolist()],
+        list(targets[places].tolist()),
+        regions[places] if config.split == "test" and regions is not None else None,
+    )
 
 
 def believe(
@@ -162,6 +152,65 @@ def believe(
             f" its highest place is inside for {pointed['pointing_accuracy']:.3f} of the maps"
         )
     return metrics, sentences
+
+
+def show_attacked(
+    folder: Path,
+    board: Board,
+    before: list[Row],
+    explanation: Explanation,
+    maps: Tensor,
+    found: UnderAttack,
+    names: list[str],
+    title: str,
+    most: int,
+) -> None:
+    """``attacked.csv``, a row for every image and class, and ``attacked.png``; also on the TensorBoard."""
+    asked = maps.shape[1]
+    measures = zip(found.correlations.flatten().tolist(), found.linf.repeat_interleave(asked).tolist(), strict=True)
+    rows = [
+        Row(
+            image=row["image"],
+            target=row["target"],
+            explained=row["explained"],
+            clean_prediction=row["prediction"],
+            clean_probability=row["probability"],
+            prediction=after["prediction"],
+            probability=after["probability"],
+            map_correlation=correlation,
+            linf=f"{linf:.6f}",
+        )
+        for row, after, (correlation, linf) in zip(before, table(found.after, names), measures, strict=True)
+    ]
+    write_table(folder / "attacked.csv", rows)
+    if most == 0:
+        return
+    captions = [
+        [
+            seen(row["clean_prediction"], row["clean_probability"], row["target"]),
+            str(row["explained"]),
+            seen(row["prediction"], row["probability"]),
+            str(row["explained"]),
+            f"rank corr. {row['map_correlation']:.2f}",
+        ]
+        for row in rows[: most * asked]
+    ]
+    images = [one.examples.images.repeat_interleave(asked, dim=0) for one in (explanation, found.after)]
+    fooled = found.fooled.repeat_interleave(asked).tolist()[: most * asked]
+    figure = attacked(images, [maps.flatten(0, 1), found.maps.flatten(0, 1)], captions, fooled, title)
+    figure.savefig(folder / "attacked.png", dpi=150)
+    board.figure("attacked", figure, 0)
+
+
+def say_attacked(attack: str, found: UnderAttack, method: str) -> str:
+    """A sentence: whom did the attack fool, and what became of the maps."""
+    right = int(found.right.sum())
+    if not right:
+        return f"{attack} attacks nothing: the model is wrong about all {len(found.right)} images"
+    return (
+        f"{attack} fools {int(found.fooled.sum())} of the {right} images that were right; the rank correlation of their"
+        f" {method} maps before and after is {found.metrics['attacked_map_correlation']:.3f} on average"
+    )
 
 
 def check_sanity(
@@ -222,9 +271,9 @@ def draw(folder: Path, board: Board, explanation: Explanation, maps: Tensor, row
     (folder / "overlays").mkdir()
     for number, image in enumerate(images):
         own = rows[number * asked : (number + 1) * asked]
-        caption = f"{own[0]['prediction']} ({percent(own[0]['probability'])})"
         target = own[0]["target"]
-        captions.append(caption if target in ("", own[0]["prediction"]) else f"{caption}, is {target}")
+        caption = seen(own[0]["prediction"], own[0]["probability"])
+        captions.append(seen(own[0]["prediction"], own[0]["probability"], target))
         subtitles.append([f"{row['explained']} ({percent(row['explained_probability'])})" for row in own])
         for row, map, subtitle in zip(own, maps[number], subtitles[-1], strict=True):
             is_said = f"     target: {target}" if target else ""
@@ -235,6 +284,12 @@ def draw(folder: Path, board: Board, explanation: Explanation, maps: Tensor, row
     sheet = contact_sheet(images, maps, captions, subtitles)
     sheet.savefig(folder / "contact_sheet.png", dpi=120)
     board.figure("contact_sheet", sheet, 0)
+
+
+def seen(prediction: str | float, probability: str | float, target: str | float = "") -> str:
+    """What a model sees in an image and how surely, and what it is where that is known and another."""
+    caption = f"{prediction} ({percent(probability)})"
+    return caption if target in ("", prediction) else f"{caption}, is {target}"
 
 
 def percent(probability: str | float) -> str:

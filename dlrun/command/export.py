@@ -10,10 +10,11 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from dlrun import build, checkpoint, console, paths, seeding
+from dlrun import build, checkpoint, console
 from dlrun.errors import RunError, UserError
 from dlrun.model.normalized import Normalized
 from dlrun.run import Run
+from dlrun.trained import open_trained
 
 FILES = {"state_dict": "model.pt", "torch_export": "model.pt2", "onnx": "model.onnx"}
 TOLERANCE = 1e-4  # of a logit, as a share of the largest
@@ -26,18 +27,11 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     Raises:
         RunError: the file gives other logits than the model.
     """
-    if config.run is not None and config.weights is None:
-        config.weights = str(paths.find_run(config.run) / "checkpoints" / "best.pt")
-    if config.weights is None:
-        raise UserError("weights: none given; expected run=DIR, or model=NAME weights=FILE dataset=NAME")
     missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if importlib.util.find_spec(name) is None]
     if config.format == "onnx" and missing:
         raise UserError(f"format=onnx: needs {', '.join(missing)}; pip install 'dlrun[export]'")
-    build.check_targets(config)
-    seeding.seed_everything(config.seed)
-    place = torch.device("cpu")
-    model = build.model(config, build.task(config), place).eval().requires_grad_(False)
-    run.save_config(config)
+    config.trainer.device = "cpu"
+    model = open_trained(config, run, with_data=False).model.requires_grad_(False)
     shape = (config.dataset.channels, config.dataset.image_size, config.dataset.image_size)
     batches = [torch.rand(count, *shape) for count in BATCHES]
     path = run.path / FILES[config.format]

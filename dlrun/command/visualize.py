@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from dlrun import build, console, device, paths, seeding
+from dlrun import build, console
 from dlrun.board import Board
-from dlrun.dataset import imagenet
-from dlrun.dataset.examples import read
+from dlrun.dataset import examples
 from dlrun.errors import UserError
 from dlrun.figure.layer_grid import layer_grid
 from dlrun.run import Run
+from dlrun.trained import open_trained
 from dlrun.visualizer.visualizer import Subject
 
 SHOWN = 8
@@ -27,31 +26,21 @@ SHOWN = 8
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Draw as the config says, into the run's folder; returns what goes into ``result.json``."""
-    config.weights = str(paths.find_weights(config.run, config.weights))
-    build.check_targets(config)
-    options = build.trainer_options(config)
-    place = device.choose(options.device)
-    seeding.seed_everything(config.seed, options.deterministic)
     visualizer = build.visualizer(config)
+    files = examples.find(config.input)[:1] if visualizer.needs_image and config.input is not None else []
+    trained = open_trained(config, run, with_data=visualizer.needs_image and not files)
     dataset, image = config.dataset, None
-    if visualizer.needs_image and config.input is not None:
-        image = read(config.input, dataset.channels, dataset.image_size, dataset.resize_size, 1).images[0]
-    if HydraConfig.get().runtime.choices["dataset"] == "imagenet":
-        names = imagenet.classes()
-    elif config.run is not None and (image is not None or not visualizer.needs_image):
-        names = paths.class_names(config.run)
-    else:
-        data = build.data(config, place)
-        names, count = data.classes, data.test.num_images
-        if visualizer.needs_image and image is None:
-            if config.index >= count:
-                raise UserError(f"index={config.index}: no such image; expected 0 to {count - 1}")
-            image = data.test.images(torch.tensor([config.index]))[0].float() / 255
-    model = build.model(config, build.task(config), place).eval()
-    run.save_config(config)
+    if files:
+        image = examples.of_files(files, config).images[0]
+    elif visualizer.needs_image:
+        test = trained.data.test
+        if config.index >= test.num_images:
+            raise UserError(f"index={config.index}: no such image; expected 0 to {test.num_images - 1}")
+        image = test.images(torch.tensor([config.index]))[0].float() / 255
     size = (dataset.channels, dataset.image_size, dataset.image_size)
-    with place:
-        shown = visualizer.show(model, Subject(size, names, None if image is None else image.to(place)))
+    subject = Subject(size, trained.classes, None if image is None else image.to(trained.device))
+    with trained.device:
+        shown = visualizer.show(trained.model, subject)
 
     board = Board(run.path)
     for name, values in shown.curves.items():
@@ -69,7 +58,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     board.close()
     for name, value in shown.metrics.items():
         console.say(f"{name} {value:.4f}")
-    return {"metrics": shown.metrics, "classes": names}
+    return {"metrics": shown.metrics, "classes": trained.classes}
 
 
 def write_film(path: Path, frames: Tensor, scale: int = 4) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from omegaconf import DictConfig
 from torch import Tensor
 from torchvision.transforms.functional import center_crop
 
-from dlrun.dataset.image_file import SUFFIXES
-from dlrun.dataset.image_folder import FileSource
+from dlrun import console
+from dlrun.dataset.image_file import SUFFIXES, read_image
 from dlrun.errors import UserError
 
 
@@ -26,29 +29,62 @@ class Examples:
     """Where each class is in each image, bool (N, K, H, W), if that is known."""
 
 
-def read(path: str, channels: int, image_size: int, resize_size: int, most: int) -> Examples:
-    """The image file at a path, or those in the folder there and below, cut to squares of one size.
-
-    Args:
-        path: of a file or folder.
-        channels: 1 or 3; images are converted.
-        image_size: side in pixels of the square that is cut out of the middle.
-        resize_size: what the shorter side is resized to before.
-        most: files to read.
+def find(given: str | None) -> list[Path]:
+    """The image files that ``input`` names: one, or those in a folder and below.
 
     Raises:
-        UserError: nothing there, no image in the folder, or a file that cannot be decoded.
+        UserError: there are none.
     """
-    root = Path(path)
-    if root.is_dir():
-        files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)[:most]
-        if not files:
-            raise UserError(f"input={path}: no images in this folder; expected files such as photo.jpg")
-    elif root.is_file():
-        files = [root]
-    else:
-        raise UserError(f"input={path}: no such file or folder; expected an image, or a folder of images")
-    source = FileSource(files, torch.zeros(len(files), dtype=torch.int64), resize_size, channels)
-    images = torch.stack([source[number] for number in range(len(files))])
-    images = center_crop(images, [image_size, image_size])
-    return Examples(images.float().div_(255), [file.stem for file in files], [None] * len(files))
+    if given is None:
+        raise UserError("input: none given; expected an image file or a folder of them")
+    path = Path(given)
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        if not found:
+            raise UserError(f"input={given}: no images in this folder; expected {', '.join(sorted(SUFFIXES))}")
+        return found
+    if not path.is_file():
+        raise UserError(f"input={given}: no such file or folder; expected an image or a folder of images")
+    return [path]
+
+
+def read(files: list[Path], config: DictConfig) -> Iterator[tuple[list[Path], Tensor]]:
+    """The pictures as the model takes them, uint8 (B, C, H, W), a few at a time; of several, those that can be read.
+
+    Args:
+        files: what :func:`find` found.
+        config: the whole config, whose ``dataset`` says what the images shall be.
+
+    Raises:
+        UserError: the one file that was named, or all, cannot be read.
+    """
+    dataset = config.dataset
+
+    def one(file: Path) -> Tensor | None:
+        try:
+            image = read_image(file, dataset.channels, max(dataset.resize_size, dataset.image_size))
+        except UserError as error:
+            if len(files) == 1:
+                raise UserError(f"input={error}") from None
+            console.say(f"warning: {error}")
+            return None
+        inside: Tensor = center_crop(image, [dataset.image_size] * 2)
+        return inside
+
+    some = False
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(files), dataset.eval_batch_size):
+            part = files[start : start + dataset.eval_batch_size]
+            pairs = [(file, image) for file, image in zip(part, pool.map(one, part), strict=True) if image is not None]
+            if pairs:
+                some = True
+                yield [file for file, _ in pairs], torch.stack([image for _, image in pairs])
+    if not some:
+        raise UserError(f"input={config.input}: none of its {len(files)} images can be read")
+
+
+def of_files(files: list[Path], config: DictConfig) -> Examples:
+    """All pictures that :func:`read` gives, as examples of no known class."""
+    parts = list(read(files, config))
+    names = [file.stem for found, _ in parts for file in found]
+    return Examples(torch.cat([images for _, images in parts]).float().div_(255), names, [None] * len(names))

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms.functional import center_crop
 
 from dlrun import interrupt
 from dlrun.dataset.augment import Augment
@@ -167,10 +168,9 @@ class Resized:
 
     def fit(self, images: Tensor) -> Tensor:
         """Bring images of the source, uint8 (..., C, H, W), to the new size."""
-        side = self.resize_size or self.image_size
-        border = (side - self.image_size) // 2
-        inside = slice(border, border + self.image_size)
-        return fit(images, self.channels, side)[..., inside, inside]
+        fitted = fit(images, self.channels, self.resize_size or self.image_size)
+        inside: Tensor = center_crop(fitted, [self.image_size] * 2)
+        return inside
 
     def subset(self, indices: Tensor) -> Source:
         """The images at these indices."""

@@ -66,9 +66,14 @@ def draw_overlay(axes: Axes, image: Tensor, map: Tensor) -> Any:
     """Draw a map, float (h, w) of 0 or more, in colours from 0 to its own maximum over the image in grey."""
     draw_image(axes, image.mean(dim=0, keepdim=True))
     height, width = image.shape[1:]
-    scale = -(-RESOLUTION // max(height, width))
-    large = upsample(map.detach().float().cpu(), (height * scale, width * scale))
-    large = large / large.max().clamp(min=torch.finfo(large.dtype).tiny)
+    large = enlarged(map, (height, width)).numpy()
     return axes.imshow(
-        large.numpy(), cmap=COLOURS, vmin=0, vmax=1, alpha=OPACITY, extent=(-0.5, width - 0.5, height - 0.5, -0.5)
+        large, cmap=COLOURS, vmin=0, vmax=1, alpha=OPACITY, extent=(-0.5, width - 0.5, height - 0.5, -0.5)
     )
+
+
+def enlarged(map: Tensor, size: tuple[int, int]) -> Tensor:
+    """A map, float (h, w) of 0 or more, at :data:`RESOLUTION` or above in the shape of an image, its maximum 1."""
+    scale = -(-RESOLUTION // max(size))
+    large = upsample(map.detach().float().cpu(), (size[0] * scale, size[1] * scale))
+    return large / large.max().clamp(min=torch.finfo(large.dtype).tiny)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from omegaconf import OmegaConf
 from PIL import Image
 
 from dlrun.model.lenet import LeNet
@@ -123,6 +124,109 @@ def test_photos_without_a_run_have_imagenets_classes_and_preprocessing(dlrun: Dl
     assert np.load(run / "maps.npz")["maps"].shape == (1, 2, 7, 7)
 
 
+def test_a_folder_of_torchvisions_weights_brings_their_preprocessing_to_every_verb(dlrun: Dlrun) -> None:
+    torch.manual_seed(0)
+    entry = torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V2
+    assert entry.transforms().resize_size == [232]
+    Path("weights").mkdir()
+    network = torchvision.models.mobilenet_v2()
+    for _ in range(5):  # statistics under which its logits are no rounding error
+        network(torch.randn(4, 3, 64, 64))
+    network.classifier[1].weight.data *= 20
+    torch.save(network.state_dict(), Path("weights") / Path(entry.url).name)
+    noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+    Image.fromarray(noise).save("photo.png")
+    model = ("model=finetuned", "model.backbone=mobilenet_v2", "weights=weights")
+    for verb, more in (
+        ("explain", ["input=photo.png", "steps=0", "randomize=false", "pictures=0"]),
+        ("predict", ["input=photo.png"]),
+        ("visualize", ["visualizer=filters"]),
+    ):
+        ended = dlrun(verb, *model, *more)
+        assert ended.status == 0, ended.err
+        config = OmegaConf.load(only_run(Path(f"runs/{verb}")) / "config.yaml")
+        assert (config.dataset.resize_size, config.dataset.image_size) == (232, 224)
+    explained = rows(only_run(Path("runs/explain")))[0]
+    predicted = rows(only_run(Path("runs/predict")), "predictions.csv")[0]
+    assert explained["prediction"] == predicted["class"]
+    assert float(explained["probability"]) == pytest.approx(float(predicted["probability"]), abs=1e-4)
+    assert result(only_run(Path("runs/visualize")))["classes"] == entry.meta["categories"]
+
+
+@pytest.mark.usefixtures("weights")
+def test_of_a_folder_the_images_that_can_be_read_are_explained(dlrun: Dlrun) -> None:
+    Path("photos").mkdir()
+    Path("photos/a.png").write_text("no image")
+    Image.fromarray(np.full((30, 20), 90, dtype=np.uint8)).save("photos/b.png")
+    ended = dlrun("explain", *PLAIN, *FAST, "input=photos")
+    assert ended.status == 0, ended.err
+    assert "warning: photos/a.png: not a readable image" in ended.out
+    assert [row["image"] for row in rows(only_run(Path("runs/explain")))] == ["b"]
+
+
+def attacked(dlrun: Dlrun, folder: str, *arguments: str) -> list[dict[str, str]]:
+    """The rows of ``attacked.csv`` of an explanation of the newest run under attack."""
+    options = ("attack=pgd", "steps=0", "randomize=false", f"hydra.run.dir={folder}", *arguments)
+    ended = dlrun("explain", "run=last", *options)
+    assert ended.status == 0, ended.err
+    assert result(Path(folder))["verdict"][-1] in ended.out.replace("\n", " ")
+    return rows(Path(folder), "attacked.csv")
+
+
+def test_under_attack_images_change_within_eps_and_so_do_predictions_and_maps(dlrun: Dlrun) -> None:
+    assert dlrun("train", *LENET, "trainer.epochs=8").status == 0
+    table = attacked(dlrun, "a", "attack.eps=0.3", "attack.steps=10", "limit=20", "explainer.top_k=2")
+    clean = rows(Path("a"))
+    assert [(row["image"], row["explained"]) for row in table] == [(row["image"], row["explained"]) for row in clean]
+    assert [row["clean_probability"] for row in table] == [row["probability"] for row in clean]
+    right = [row for row in table if row["clean_prediction"] == row["target"]]
+    fooled = [row for row in right if row["prediction"] != row["target"]]
+    metrics = result(Path("a"))["metrics"]
+    assert len(right) > 20
+    assert metrics["fooled"] == pytest.approx(len(fooled) / len(right))
+    assert metrics["fooled"] > 0.8
+    mean = sum(float(row["map_correlation"]) for row in right) / len(right)
+    assert metrics["attacked_map_correlation"] == pytest.approx(mean, abs=1e-4)
+    assert mean < 0.9
+    assert all(0 < float(row["linf"]) <= 0.3 for row in right)
+    wrong = [row for row in table if row["clean_prediction"] != row["target"]]
+    assert all((row["linf"], row["map_correlation"]) == ("0.000000", "1.0000") for row in wrong)
+    assert f"fools {len(fooled) // 2} of the {len(right) // 2} images" in result(Path("a"))["verdict"][-1]
+    with Image.open("a/attacked.png") as picture:
+        assert picture.width > 1500
+
+
+@pytest.mark.usefixtures("trained")
+def test_an_attack_of_eps_0_changes_nothing(dlrun: Dlrun) -> None:
+    table = attacked(dlrun, "a", "attack.eps=0", "pictures=0")
+    assert {(row["linf"], row["map_correlation"]) for row in table} == {("0.000000", "1.0000")}
+    assert all(row["clean_probability"] == row["probability"] for row in table)
+    metrics = result(Path("a"))["metrics"]
+    assert (metrics["fooled"], metrics["attacked_map_correlation"]) == (0, pytest.approx(1))
+    assert not Path("a/attacked.png").exists()
+
+
+@pytest.mark.usefixtures("trained")
+def test_photos_are_attacked_away_from_what_the_model_sees_and_edges_do_not_ask_the_model(dlrun: Dlrun) -> None:
+    Path("photos").mkdir()
+    for seed in range(2):
+        noise = np.random.default_rng(seed).integers(0, 255, (12, 12), dtype=np.uint8)
+        Image.fromarray(noise).save(f"photos/{seed}.png")
+    table = attacked(dlrun, "a", "input=photos", "attack=fgsm", "attack.eps=128/255", "explainer=edges")
+    assert result(Path("a"))["metrics"]["fooled"] == 1
+    assert all(row["target"] == "" and row["prediction"] != row["clean_prediction"] for row in table)
+    assert all(0.5 < float(row["linf"]) <= 0.502 for row in table)
+    assert "of the 2 images" in result(Path("a"))["verdict"][-1]
+
+
+@pytest.mark.usefixtures("trained")
+def test_where_the_model_is_wrong_there_is_nothing_to_attack(dlrun: Dlrun) -> None:
+    table = attacked(dlrun, "a", "order=most_wrong", "limit=2")
+    assert {row["linf"] for row in table} == {"0.000000"}
+    assert set(result(Path("a"))["metrics"]) == set()
+    assert result(Path("a"))["verdict"][-1].endswith("attacks nothing: the model is wrong about all 2 images")
+
+
 @pytest.mark.usefixtures("weights")
 def test_another_explainer_and_layer(dlrun: Dlrun) -> None:
     assert dlrun("explain", *PLAIN, *FAST, "explainer=layer_cam", "explainer.layer=conv1").status == 0
@@ -147,6 +251,11 @@ def test_another_explainer_and_layer(dlrun: Dlrun) -> None:
         (["explainer=gradcam"], "explainer=gradcam: no such choice; did you mean 'grad_cam'"),
         (["explainer.top_k=11"], "explainer.top_k=11: expected 1 to 10"),
         (["limit=0"], "limit=0: "),
+        (["attack=pgd", "attack.eps=[0.1,0.2]"], "attack.eps=[0.1, 0.2]: expected one number"),
+        (["attack=pgd", "attack.eps=-1"], "attack.eps=-1: expected 0 or more"),
+        (["attack=pgd", "attack.stepz=3"], "attack.stepz=3: no such key; did you mean 'steps'"),
+        (["attack=pgd", "attack.target=10"], "attack.target=10: expected a class, 0 to 9"),
+        (["attack=pdg"], "attack=pdg: no such choice; did you mean 'pgd'"),
         (["dataset.image_size=11"], "lenet takes images of 12x12 or more"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from torchvision import models
 from torchvision.transforms.functional import pil_to_tensor
 
 from tests.command.test_finetune import photos
-from tests.conftest import Dlrun, only_run, result
+from tests.conftest import QUICK, Dlrun, only_run, result
 
 TRAIN = ("train", "model=linear", "dataset=image_folder", "dataset.root=photos", "dataset.image_size=8")
 
@@ -58,6 +59,20 @@ def test_torchvisions_own_classes_preprocessing_and_ranks(dlrun: Dlrun, tmp_path
     assert [row["class"] for row in found] == names
 
 
+def test_weights_without_their_run_have_the_datasets_classes_and_normalisation(dlrun: Dlrun) -> None:
+    assert dlrun("train", *QUICK, "hydra.run.dir=run", "callback.tensorboard=null").status == 0
+    Image.effect_noise((8, 8), 80).save("photo.png")
+    found = []
+    for options in (["run=run"], ["model=linear", "dataset=digits", "dataset.image_size=8", "weights=weights.pt"]):
+        Path("weights.pt").write_bytes(Path("run/checkpoints/best.pt").read_bytes())
+        ended = dlrun("predict", *options, "input=photo.png", "hydra.run.dir=runs/predict/one")
+        assert ended.status == 0, ended.err
+        found.append(rows())
+        shutil.rmtree("runs/predict")
+    assert found[0] == found[1]
+    assert len({row["class"] for row in found[0]}) == 10
+
+
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
@@ -70,8 +85,6 @@ def test_torchvisions_own_classes_preprocessing_and_ranks(dlrun: Dlrun, tmp_path
     ],
 )
 def test_wrong_input_is_one_line(dlrun: Dlrun, arguments: tuple[str, ...], part: str) -> None:
-    from tests.conftest import QUICK
-
     if arguments[0] == "run=run" and len(arguments) > 1:
         assert dlrun("train", *QUICK, "hydra.run.dir=run", "callback.tensorboard=null").status == 0
     elif arguments[0] == "run=run":
