@@ -233,12 +233,14 @@ def unknown_keys(verb: str, arguments: list[str]) -> list[str]:
     for key, value in overrides:
         if key.startswith("hydra."):  # its values refer to a job that is not there yet
             continue
+        parts = [] if key in groups else key.split(".")
         node: Any = config
-        for part in () if key in groups else key.split("."):
+        for depth, part in enumerate(parts):
             if not isinstance(node, DictConfig) or part not in node:
                 known = [str(name) for name in node] if isinstance(node, DictConfig) else []
                 known = [name for name in known if name != "hydra"]
                 lines.append(f"{key}={value}: no such key; {suggest(part, known)}")
                 break
-            node = node[part]
+            if depth + 1 < len(parts):  # the value itself may refer to a job that is not there yet
+                node = node[part]
     return lines

@@ -334,14 +334,17 @@ def check(config: DictConfig) -> None:
     Raises:
         UserError: one line for every fault.
     """
+    unresolved = OmegaConf.to_container(config)
+    assert isinstance(unresolved, dict)
+    verb = unresolved.get("verb")
+    if verb not in list(VERBS):
+        raise UserError(f"verb={verb}: expected the verb of the command line; {suggest('', VERBS)}")
+    for group in ("model", "dataset"):
+        if group in VERBS[verb].model_fields and unresolved.get(group) is None:
+            how = "with weights=FILE, or run=DIR for both" if "run" in unresolved else "from the groups"
+            raise UserError(f"{group}: none chosen; expected {group}=NAME {how}")
     divide(config)
     plain = resolved(config)
-    if plain.get("verb") not in list(VERBS):
-        raise UserError(f"verb={plain.get('verb')}: expected the verb of the command line; {suggest('', VERBS)}")
-    for group in ("model", "dataset"):
-        if group in VERBS[plain["verb"]].model_fields and plain.get(group) is None:
-            how = "with weights=FILE, or run=DIR for both" if "run" in plain else "from the groups"
-            raise UserError(f"{group}: none chosen; expected {group}=NAME {how}")
     try:
         # JSON has YAML's types, and pydantic's strict reading of it takes no string for a number.
         VERBS[plain["verb"]].model_validate_json(json.dumps(plain))

@@ -48,8 +48,8 @@ def open_trained(config: DictConfig, run: Run, with_data: bool = True) -> Traine
     Raises:
         UserError: neither a run nor weights are given, or anything in the config is wrong.
     """
-    classes = choose_weights(config)
     build.check_targets(config)
+    classes = choose_weights(config)
     options = build.trainer_options(config)
     place = device.choose(options.device)
     seeding.seed_everything(config.seed, options.deterministic)

@@ -83,6 +83,8 @@ ERRORS = {
     ("train", "trainer.monitor=val/acuracy", *QUICK): "trainer.monitor=val/acuracy: no such metric",
     ("train", "dataset=image_folder", "dataset.root=nowhere"): "dataset.root=nowhere: no such folder",
     ("evaluate",): "model: none chosen; expected model=NAME with weights=FILE, or run=DIR for both",
+    ("explain", "model=lenet", "weights=w.pt"): "dataset: none chosen; expected dataset=NAME with weights=FILE",
+    ("predict", "model=lenet", "+model.chanels=1"): "model.chanels: dlrun.model.lenet.LeNet takes no such argument; did",
     ("evaluate", "run=nowhere"): "run=nowhere: no such folder",
     ("evaluate", "run=last"): "run=last: no run with a checkpoint",
     ("evaluate", "model=lenet", "dataset=digits"): "weights: none given",
@@ -102,6 +104,13 @@ def test_all_faults_are_told_at_once(dlrun: Dlrun) -> None:
     assert len(dlrun("train", "trainer.epohcs=3", "optimizer.lrr=1").errors) == 2
     assert len(dlrun("train", "trainer.epochs=0", "optimizer.lr=abc").errors) == 2
     assert len(dlrun("train", "+model.foo=3", "+loss.bar=1").errors) == 2
+
+
+def test_a_mistyped_key_beside_a_run_is_named(dlrun: Dlrun) -> None:
+    assert dlrun("train", *QUICK, "trainer.epochs=1", "hydra.run.dir=run").status == 0
+    ended = dlrun("evaluate", "run=run", "splitt=val")
+    assert ended.status == 2
+    assert ended.errors[0].startswith("dlrun: splitt=val: no such key; did you mean 'split'?")
 
 
 def test_missing_data_without_a_network_is_one_line(dlrun: Dlrun, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,7 @@ Row = dict[str, str | float]
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Explain as the config says, into the run's folder; returns what goes into ``result.json``."""
+    build.check_targets(config)
     explainer = build.explainer(config)
     attack = build.attack(config) if config.get("attack") else None
     if attack and len(attack.radii) > 1:

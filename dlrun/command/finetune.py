@@ -37,8 +37,8 @@ CHECKED = 64  # test images on which a short number format is compared with fp32
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Fine-tune as the config says, into the run's folder; returns what goes into ``result.json``."""
-    weights = choose_weights(config)
     build.check_targets(config)
+    weights = choose_weights(config)
     options = build.trainer_options(config)
     check(config, options)
     place = device.choose(options.device)

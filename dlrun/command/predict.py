@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 from torch import Tensor
 
-from dlrun import console, interrupt
+from dlrun import build, console, interrupt
 from dlrun.board import Board
 from dlrun.dataset import examples
 from dlrun.figure.image_grid import image_grid
@@ -32,6 +32,7 @@ class Prediction(NamedTuple):
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Predict as the config says, into the run's folder; returns what goes into ``result.json``."""
+    build.check_targets(config)
     files = examples.find(config.input)
     trained = open_trained(config, run, with_data=False)
     predictions: list[Prediction] = []
