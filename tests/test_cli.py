@@ -84,7 +84,11 @@ ERRORS = {
     ("train", "dataset=image_folder", "dataset.root=nowhere"): "dataset.root=nowhere: no such folder",
     ("evaluate",): "model: none chosen; expected model=NAME with weights=FILE, or run=DIR for both",
     ("explain", "model=lenet", "weights=w.pt"): "dataset: none chosen; expected dataset=NAME with weights=FILE",
-    ("predict", "model=lenet", "+model.chanels=1"): "model.chanels: dlrun.model.lenet.LeNet takes no such argument; did",
+    (
+        "predict",
+        "model=lenet",
+        "+model.chanels=1",
+    ): "model.chanels: dlrun.model.lenet.LeNet takes no such",
     ("evaluate", "run=nowhere"): "run=nowhere: no such folder",
     ("evaluate", "run=last"): "run=last: no run with a checkpoint",
     ("evaluate", "model=lenet", "dataset=digits"): "weights: none given",
