@@ -23,7 +23,7 @@ def follow(commands: Mapping[str, str], run: Path) -> dict[str, float]:
 
     Args:
         commands: by name, what follows ``dlrun`` on the command line: ``attack attack=pgd``. ``{run}`` stands for the
-            run; a line without it gets it as ``run=``.
+            run; a line without it, and without ``run=null``, gets it as ``run=``.
         run: the folder of the training, with its checkpoints.
 
     Returns:
@@ -37,7 +37,9 @@ def follow(commands: Mapping[str, str], run: Path) -> dict[str, float]:
         folder = run / name
         if not is_completed(folder):
             shutil.rmtree(folder, ignore_errors=True)
-            verb, *overrides = shlex.split(line if RUN in line else f"{line} run={RUN}")
+            verb, *overrides = shlex.split(line)
+            if RUN not in line and not any(override.startswith("run=") for override in overrides):
+                overrides.append(f"run={RUN}")
             status, error = call([verb, f"hydra.run.dir={quoted(folder)}", *(placed(each, run) for each in overrides)])
             if status:
                 raise RunError(f"then.{name}: dlrun {line} ended with status {status}: {error}")

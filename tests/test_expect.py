@@ -93,16 +93,18 @@ def test_a_wrong_bound_is_refused_before_any_training(dlrun: Dlrun, bounds: str,
 
 def test_what_follows_names_the_run_where_it_likes(dlrun: Dlrun) -> None:
     head = "finetune model.backbone={run} dataset=digits dataset.image_size=8 dataset.normalize=false trainer.epochs=2"
+    other = f"train run=null {' '.join(QUICK)} seed=1"
     bounds = "{head/test/accuracy: {min: 0.5}, again/test/accuracy: {min: head/test/accuracy, max: head/test/accuracy}}"
     ended = dlrun(
         "train",
         *QUICK,
         "model=mlp",
         "hydra.run.dir=first run",
-        f"then={{head: '{head}', again: 'evaluate run={{run}}/head', plain: evaluate}}",
+        f"then={{head: '{head}', again: 'evaluate run={{run}}/head', plain: evaluate, other: '{other}'}}",
         f"expect={bounds}",
     )
     assert ended.status == 0, ended.err
     metrics = result(Path("first run"))["metrics"]
     assert metrics["plain/test/accuracy"] == metrics["test/accuracy"] != metrics["again/test/accuracy"]
+    assert result(Path("first run/other"))["parameters"] == 650
     assert OmegaConf.load("first run/head/config.yaml").model.backbone._target_ == "dlrun.model.mlp.MLP"
