@@ -21,7 +21,7 @@ from dlrun.dataset.features import Cache, FeatureLoader, LiveFeatureLoader, weig
 from dlrun.dataset.loader import Loader
 from dlrun.errors import UserError
 from dlrun.model import pretrained
-from dlrun.model.backbone import backbone
+from dlrun.model.backbone import Backbone
 from dlrun.model.finetuned import OnFeatures, Unfrozen, head_name, rate_groups
 from dlrun.model.normalized import Normalized
 from dlrun.precision import Precision
@@ -32,6 +32,7 @@ PREPROCESSING = ("image_size", "resize_size", "channels", "mean", "std")
 """The keys of ``dataset`` that come with the weights where the config leaves them null."""
 AUGMENTED_VIEWS = 8
 EMBEDDED = 500  # test images on TensorBoard's projector
+COMPONENTS = 50  # principal components of their features
 CHECKED = 64  # test images on which a short number format is compared with fp32
 
 
@@ -165,7 +166,7 @@ def undecoded(config: DictConfig, place: torch.device, options: schema.Trainer) 
 
 def feature_data(config: DictConfig, data: Data, model: Normalized, head: str, precision: Precision) -> Data:
     """The data as features: kept ones, or for training images computed in every epoch (``views=0``)."""
-    compute = backbone(model, precision)
+    compute = Backbone(model, precision)
     kept = OmegaConf.to_container(config.model, resolve=True)
     assert isinstance(kept, dict)
     origin = {
@@ -229,7 +230,10 @@ def log_embedding(folder: Path, loader: Loader, classes: Sequence[str]) -> None:
     if isinstance(loader, FeatureLoader):
         labels = [classes[target] for target in loader.source.targets[chosen].tolist()]
         board = Board(folder)
-        board.embedding(loader.views[0][chosen.to(loader.device)], labels, loader.images(chosen))
+        features = loader.views[0][chosen.to(loader.device)].float().cpu()
+        # The projector shows principal components anyway, and the file is text: these keep nearly all distances.
+        components = torch.pca_lowrank(features, min(COMPONENTS, *features.shape))[2]
+        board.embedding((features - features.mean(dim=0)) @ components, labels, loader.images(chosen))
         board.close()
 
 

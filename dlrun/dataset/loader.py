@@ -88,7 +88,8 @@ class Loader:
 
     def images(self, indices: Tensor) -> Tensor:
         """The images at these places of the source's order, as it holds them, on the CPU: (n, C, H, W)."""
-        return torch.stack([self.source[index].cpu() for index in indices.tolist()])
+        with ThreadPoolExecutor() as pool:  # they may have to be decoded
+            return torch.stack(list(pool.map(lambda index: self.source[index].cpu(), indices.tolist())))
 
     def _order(self, epoch: int) -> list[Tensor]:
         """The indices of each batch."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dlrun.errors import UserError, suggest
+from dlrun.explainer.cut import Cut, fused_below
 from dlrun.explainer.explainer import at_rest, class_scores
 from dlrun.model.normalized import Normalized
 
@@ -59,14 +60,20 @@ def cut(model: nn.Module, images: Tensor, layer: str | None) -> tuple[Tensor, Te
     module = named(model, layer)
     leaves: list[Tensor] = []
 
-    def begin_graph(_: nn.Module, __: Any, output: Any) -> Any:
+    def begin_graph(output: Any) -> Any:
         torch.set_grad_enabled(True)  # until the end of the no_grad below
         leaves[:] = [_tensor(output).detach().requires_grad_()]
         copy = leaves[0].clone()  # which a ReLU may change in place
         return (copy, *output[1:]) if isinstance(output, tuple) else copy
 
-    with at_rest(model), hooks([module], begin_graph), torch.no_grad():
-        scores = class_scores(model(_in_type_of(model, images)))
+    inputs = _in_type_of(model, images)
+    with at_rest(model), torch.no_grad():
+        if quick := fused_below(model, module, inputs):
+            outputs = Cut(*quick, begin_graph).run(inputs)
+        else:
+            with hooks([module], lambda _, __, output: begin_graph(output)):
+                outputs = model(inputs)
+        scores = class_scores(outputs)
     if not leaves or not scores.requires_grad:
         raise UserError(f"explainer.layer={layer}: the class scores do not depend on it; {_candidates(model, images)}")
     return leaves[0], scores

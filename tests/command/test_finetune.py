@@ -318,7 +318,7 @@ def test_weights_by_a_folder_have_their_own_preprocessing(weights: Path, tmp_pat
 
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "mnasnet0_5", "resnet18"])
 def test_backbones_give_the_features_of_their_network(name: str) -> None:
-    from dlrun.model.backbone import backbone
+    from dlrun.model.backbone import Backbone
     from dlrun.model.finetuned import OnFeatures, head_name, load
     from dlrun.model.normalized import Normalized
     from dlrun.precision import Precision
@@ -332,7 +332,7 @@ def test_backbones_give_the_features_of_their_network(name: str) -> None:
     images = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         expected = model(images)
-        features = backbone(model, Precision("fp32", torch.device("cpu")))(images)
+        features = Backbone(model, Precision("fp32", torch.device("cpu")))(images)
         found = OnFeatures(model, head_name(model.network))(features)
     assert features.dtype == torch.float32
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
