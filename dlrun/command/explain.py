@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import re
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from omegaconf import DictConfig, ListConfig
-from rich.table import Table
 from torch import Tensor, nn
 
 from dlrun import build, console
@@ -26,18 +22,14 @@ from dlrun.explainer.guided_backprop import GuidedBackprop
 from dlrun.explainer.layer import find
 from dlrun.explainer.random import Random
 from dlrun.explanation import Explanation, UnderAttack, verdict
-from dlrun.figure.attacked import attacked
-from dlrun.figure.explanation import contact_sheet, overlay
+from dlrun.explanation_files import Row, draw, say_table, show_attacked, table, write_maps, write_table
 from dlrun.figure.randomization import randomization
 from dlrun.run import Run
 from dlrun.task.classification import ClassificationScores
 from dlrun.trained import Trained, open_trained
 
-LISTED = 20
-"""The most rows of the table that is printed."""
 CHECKED = 4
 """The images that the sanity check looks at."""
-Row = dict[str, str | float]
 
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
@@ -155,54 +147,6 @@ def believe(
     return metrics, sentences
 
 
-def show_attacked(
-    folder: Path,
-    board: Board,
-    before: list[Row],
-    explanation: Explanation,
-    maps: Tensor,
-    found: UnderAttack,
-    names: list[str],
-    title: str,
-    most: int,
-) -> None:
-    """``attacked.csv``, a row for every image and class, and ``attacked.png``; also on the TensorBoard."""
-    asked = maps.shape[1]
-    measures = zip(found.correlations.flatten().tolist(), found.linf.repeat_interleave(asked).tolist(), strict=True)
-    rows = [
-        Row(
-            image=row["image"],
-            target=row["target"],
-            explained=row["explained"],
-            clean_prediction=row["prediction"],
-            clean_probability=row["probability"],
-            prediction=after["prediction"],
-            probability=after["probability"],
-            map_correlation=correlation,
-            linf=f"{linf:.6f}",
-        )
-        for row, after, (correlation, linf) in zip(before, table(found.after, names), measures, strict=True)
-    ]
-    write_table(folder / "attacked.csv", rows)
-    if most == 0:
-        return
-    captions = [
-        [
-            seen(row["clean_prediction"], row["clean_probability"], row["target"]),
-            str(row["explained"]),
-            seen(row["prediction"], row["probability"]),
-            str(row["explained"]),
-            f"rank corr. {row['map_correlation']:.2f}",
-        ]
-        for row in rows[: most * asked]
-    ]
-    images = [one.examples.images.repeat_interleave(asked, dim=0) for one in (explanation, found.after)]
-    fooled = found.fooled.repeat_interleave(asked).tolist()[: most * asked]
-    figure = attacked(images, [maps.flatten(0, 1), found.maps.flatten(0, 1)], captions, fooled, title)
-    figure.savefig(folder / "attacked.png", dpi=150)
-    board.figure("attacked", figure, 0)
-
-
 def say_attacked(attack: str, found: UnderAttack, method: str) -> str:
     """A sentence: whom did the attack fool, and what became of the maps."""
     right = int(found.right.sum())
@@ -241,94 +185,3 @@ def check_sanity(
     )
     ends = ", ".join(f"{name} {values[-1]:.3f}" for name, values in correlations.items())
     return f"with all weights drawn anew, the rank correlation with the trained model's maps is: {ends}"
-
-
-def table(explanation: Explanation, names: list[str]) -> list[Row]:
-    """A row for every image and class."""
-    examples, rows = explanation.examples, []
-    for number, (name, target) in enumerate(zip(examples.names, examples.targets, strict=True)):
-        own = explanation.probabilities[number]
-        for explained in explanation.classes[number].tolist():
-            rows.append(
-                Row(
-                    image=name,
-                    target="" if target is None else names[target],
-                    prediction=names[int(own.argmax())],
-                    probability=float(own.max()),
-                    explained=names[explained],
-                    explained_probability=float(own[explained]),
-                )
-            )
-    return rows
-
-
-def draw(folder: Path, board: Board, explanation: Explanation, maps: Tensor, rows: list[Row], most: int) -> None:
-    """An overlay for each image and class, and a sheet of all; also on the TensorBoard."""
-    if most == 0:
-        return
-    images, maps = explanation.examples.images[:most].cpu(), maps[:most].cpu()
-    asked = maps.shape[1]
-    captions, subtitles = [], []
-    (folder / "overlays").mkdir()
-    for number, image in enumerate(images):
-        own = rows[number * asked : (number + 1) * asked]
-        target = own[0]["target"]
-        caption = seen(own[0]["prediction"], own[0]["probability"])
-        captions.append(seen(own[0]["prediction"], own[0]["probability"], target))
-        subtitles.append([f"{row['explained']} ({percent(row['explained_probability'])})" for row in own])
-        for row, map, subtitle in zip(own, maps[number], subtitles[-1], strict=True):
-            is_said = f"     target: {target}" if target else ""
-            figure = overlay(image, map, f"prediction: {caption}{is_said}", f"evidence for {subtitle}")
-            name = re.sub(r"[^\w.+-]+", "-", f"{number:03d}_{row['image']}_{row['explained']}")
-            figure.savefig(folder / "overlays" / f"{name}.png", dpi=150)
-            board.figure("overlay", figure, number)
-    sheet = contact_sheet(images, maps, captions, subtitles)
-    sheet.savefig(folder / "contact_sheet.png", dpi=120)
-    board.figure("contact_sheet", sheet, 0)
-
-
-def seen(prediction: str | float, probability: str | float, target: str | float = "") -> str:
-    """What a model sees in an image and how surely, and what it is where that is known and another."""
-    caption = f"{prediction} ({percent(probability)})"
-    return caption if target in ("", prediction) else f"{caption}, is {target}"
-
-
-def percent(probability: str | float) -> str:
-    """A probability for people, who know that no model is certain."""
-    value = float(probability)
-    return ">99.9%" if value >= 0.9995 else "<0.1%" if value < 0.0005 else f"{value:.1%}"
-
-
-def write_maps(path: Path, maps: Tensor, explanation: Explanation) -> None:
-    """The raw maps with the images and classes that they belong to."""
-    np.savez_compressed(
-        path,
-        maps=maps.cpu().numpy(),
-        classes=explanation.classes.cpu().numpy(),
-        images=explanation.examples.images.cpu().numpy(),
-        names=np.array(explanation.examples.names),
-    )
-
-
-def write_table(path: Path, rows: list[Row]) -> None:
-    """The rows as CSV."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: plain(value) for key, value in row.items()})
-
-
-def say_table(rows: list[Row], title: str) -> None:
-    """Print the first rows."""
-    shown = Table(*rows[0], title=title)
-    for row in rows[:LISTED]:
-        shown.add_row(*map(plain, row.values()))
-    console.say(shown)
-    if len(rows) > LISTED:
-        console.say(f"and {len(rows) - LISTED:,} more rows in explanations.csv")
-
-
-def plain(value: str | float) -> str:
-    """A cell of a table."""
-    return value if isinstance(value, str) else f"{value:.4f}"

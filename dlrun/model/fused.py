@@ -139,7 +139,7 @@ def fused(
 
 def has_onednn(dtype: torch.dtype) -> bool:
     """Whether oneDNN is there, and computes in this number format on this processor."""
-    if not torch.backends.mkldnn.is_available():
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     asks = {torch.bfloat16: "_is_mkldnn_bf16_supported", torch.float16: "_is_mkldnn_fp16_supported"}
     return dtype not in asks or bool(getattr(torch.ops.mkldnn, asks[dtype])())
