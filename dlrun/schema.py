@@ -329,7 +329,9 @@ FRACTIONS = ("eps", "step_size")
 
 
 def check(config: DictConfig) -> None:
-    """Refuse a composed config with a wrong key, type or value; fractions in it (``8/255``) become numbers.
+    """Refuse a composed config with a wrong key, type or value.
+
+    Fractions in it (``8/255``) become numbers, and ``dataset.num_classes`` is that of the chosen ``dataset.classes``.
 
     Raises:
         UserError: one line for every fault.
@@ -344,6 +346,9 @@ def check(config: DictConfig) -> None:
             how = "with weights=FILE, or run=DIR for both" if "run" in unresolved else "from the groups"
             raise UserError(f"{group}: none chosen; expected {group}=NAME {how}")
     divide(config)
+    chosen = OmegaConf.select(config, "dataset.classes", throw_on_resolution_failure=False)
+    if isinstance(chosen, ListConfig):
+        config.dataset.num_classes = len(chosen)
     plain = resolved(config)
     try:
         # JSON has YAML's types, and pydantic's strict reading of it takes no string for a number.

@@ -61,6 +61,18 @@ def test_a_finished_run_says_so_and_is_left_alone(dlrun: Dlrun) -> None:
     assert contents(Path("mine")) == before
 
 
+def test_a_training_on_chosen_classes_is_finished_and_read_like_any_other(dlrun: Dlrun) -> None:
+    chosen = (*QUICK, "dataset.classes=[1,3,8]", "hydra.run.dir=run")
+    assert dlrun("train", *chosen).status == 0
+    assert result(Path("run"))["parameters"] == (64 + 1) * 3
+    again = dlrun("train", *chosen)
+    assert again.status == 0, again.err
+    assert "finished already" in again.out
+    assert dlrun("evaluate", "run=run").status == 0
+    assert dlrun("train", "run=run", "trainer.epochs=3").status == 0
+    assert result(Path("run"))["epochs"] == 3
+
+
 def test_more_epochs_extend_a_finished_run(dlrun: Dlrun) -> None:
     constant = ("scheduler=constant", *QUICK)
     assert dlrun("train", *constant, "hydra.run.dir=mine").status == 0
