@@ -23,7 +23,8 @@ def draw(folder: Path) -> None:
         axes = next(iter(found.values()))[0]
         figures[name] = curves(axes, {label: points for label, (_, points) in sorted(found.items(), key=_by_number)})
     points = [(label.split("="), row["metrics"]) for row, label in zip(rows, labels.values(), strict=True)]
-    if len(points) > 1 and all(len(pair) == 2 and _is_number(pair[1]) for pair, _ in points):
+    numbers = all(len(pair) == 2 and pair[0] != "seed" and _is_number(pair[1]) for pair, _ in points)
+    if len(points) > 1 and numbers:
         at = sorted((float(value), metrics) for (_, value), metrics in points)
         kind = rows[0]["monitor"].split("_")[-1].split("/")[-1]
         names = [name for name in at[0][1] if name.startswith("test/") and name.endswith(kind)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 MOST = 12
 """Lines that get a label."""
@@ -19,6 +20,8 @@ def curves(axes: tuple[str, str], lines: dict[str, list[tuple[float, float]]], t
     if min(values) > 0 and max(values) > 50 * min(values):
         plot.set_yscale("log")
     plot.set(xlabel=axes[0], ylabel=axes[1], title=title)
+    if all(x == int(x) for points in lines.values() for x, _ in points):
+        plot.xaxis.set_major_locator(MaxNLocator(integer=True))
     plot.grid(alpha=0.3)
     if 1 < len(lines) <= MOST or (len(lines) == 1 and next(iter(lines))):
         plot.legend(fontsize=9)
