@@ -78,8 +78,8 @@ class Dense(Affine):
 
     def norm(self, norm: str) -> float:  # noqa: D102
         if norm == "linf":
-            return float(self.weight.abs().sum(dim=1).max())
-        return float(torch.linalg.matrix_norm(self.weight, 2))
+            return float(self.weight.detach().abs().sum(dim=1).max())
+        return float(torch.linalg.matrix_norm(self.weight.detach(), 2))
 
 
 @dataclass
@@ -123,7 +123,7 @@ class Conv(Affine):
         """In L2 by the patches: a pixel is in at most ceil(k / stride) of them along each axis."""
         rows = self.weight.flatten(1)
         if norm == "linf":
-            return float(rows.abs().sum(dim=1).max())
+            return float(rows.detach().abs().sum(dim=1).max())
         patches = [math.ceil(self.weight.shape[axis + 2] / self.stride[axis]) for axis in (0, 1)]
         if self.dilation != (1, 1):
             patches = list(self.weight.shape[2:])
