@@ -19,6 +19,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,11 +118,14 @@ def torture(path: str, kills: int, signum: int, folder: Path, seed: int = 0) -> 
     """How many kills met a run at work, and what differs in the end."""
     command = [*COMMAND, *PATHS[path], f"trainer.epochs={8 + 3 * kills}"]
     rng = random.Random(seed)
+    started = time.monotonic()
     assert attempt([*command, "hydra.run.dir=whole"], folder, None, signum) == 0, (folder / "output.txt").read_text()
+    # Short enough that all kills find the run at work, also on a fast machine.
+    longest = min(2.5, 0.7 + 1.2 * (time.monotonic() - started) / kills)
     met = attempts = 0
     while True:
         # Long enough to get past the start, whatever the machine's mood.
-        seconds = None if met >= kills else rng.uniform(0.2, 2.5) * (1 + attempts // (2 * kills))
+        seconds = None if met >= kills else rng.uniform(0.2, longest) * (1 + attempts // (2 * kills))
         again = ["train", "run=killed"] if attempts % 2 and (folder / "killed" / "config.yaml").exists() else command
         status = attempt([*again, "hydra.run.dir=killed"] if again is command else again, folder, seconds, signum)
         attempts += 1
