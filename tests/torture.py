@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 import os
 import random
 import signal
@@ -114,20 +115,40 @@ def fingerprint(run: Path) -> dict[str, object]:
     return {"weights": digest, "metrics.csv": (run / "metrics.csv").read_text(), **curves}
 
 
+def written(file: Path, times: int, delay: float) -> Callable[[], bool]:
+    """What becomes true when a file has been written so many times, and a delay in seconds has passed since.
+
+    So a run is met at its work, however fast the machine is.
+    """
+    seen = file.stat().st_mtime_ns if file.exists() else 0
+    due = math.inf
+
+    def is_time() -> bool:
+        nonlocal seen, due, times
+        stamp = file.stat().st_mtime_ns if file.exists() else seen
+        times -= stamp != seen
+        seen = stamp
+        if times <= 0:
+            due = min(due, time.monotonic() + delay)
+        return time.monotonic() >= due
+
+    return is_time
+
+
 def torture(path: str, kills: int, signum: int, folder: Path, seed: int = 0) -> tuple[int, list[str]]:
     """How many kills met a run at work, and what differs in the end."""
     command = [*COMMAND, *PATHS[path], f"trainer.epochs={8 + 3 * kills}"]
     rng = random.Random(seed)
-    started = time.monotonic()
     assert attempt([*command, "hydra.run.dir=whole"], folder, None, signum) == 0, (folder / "output.txt").read_text()
-    # Short enough that all kills find the run at work, also on a fast machine.
-    longest = min(2.5, 0.7 + 1.2 * (time.monotonic() - started) / kills)
     met = attempts = 0
     while True:
-        # Long enough to get past the start, whatever the machine's mood.
-        seconds = None if met >= kills else rng.uniform(0.2, longest) * (1 + attempts // (2 * kills))
+        moment: float | Callable[[], bool] | None = None
+        if met < kills and attempts % 5 == 4:
+            moment = rng.uniform(0.2, 0.8)  # in the start
+        elif met < kills:
+            moment = written(folder / "killed" / "checkpoints" / "last.pt", rng.randint(1, 8), rng.uniform(0, 0.05))
         again = ["train", "run=killed"] if attempts % 2 and (folder / "killed" / "config.yaml").exists() else command
-        status = attempt([*again, "hydra.run.dir=killed"] if again is command else again, folder, seconds, signum)
+        status = attempt([*again, "hydra.run.dir=killed"] if again is command else again, folder, moment, signum)
         attempts += 1
         if status == 0:
             break

@@ -121,9 +121,9 @@ class Conv(Affine):
 
     def norm(self, norm: str) -> float:
         """In L2 by the patches: a pixel is in at most ceil(k / stride) of them along each axis."""
-        rows = self.weight.flatten(1)
+        rows = self.weight.detach().flatten(1)
         if norm == "linf":
-            return float(rows.detach().abs().sum(dim=1).max())
+            return float(rows.abs().sum(dim=1).max())
         patches = [math.ceil(self.weight.shape[axis + 2] / self.stride[axis]) for axis in (0, 1)]
         if self.dilation != (1, 1):
             patches = list(self.weight.shape[2:])
