@@ -38,7 +38,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models
 
-from dlrun import checkpoint, cli
+from dlrun import cli
+from dlrun import weights as checkpoint
 from dlrun.attack.pgd import PGD
 from dlrun.dataset import source
 from dlrun.model.lenet import LeNet

@@ -36,7 +36,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision import datasets, models, transforms
 
-from dlrun.precision import has_bf16
+from dlrun.compute.precision import has_bf16
 
 BATCH, RATE = 32, 0.001
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

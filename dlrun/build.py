@@ -22,9 +22,10 @@ from pydantic import (
 )
 from torch import nn
 
-from dlrun import checkpoint, schema
+from dlrun import weights as checkpoint
 from dlrun.attack.attack import Attack
 from dlrun.callback.callback import Callback
+from dlrun.config import schema
 from dlrun.dataset.data import Data, prepare
 from dlrun.dataset.source import Splits
 from dlrun.errors import UserError, suggest

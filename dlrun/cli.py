@@ -13,7 +13,8 @@ from contextlib import nullcontext
 from importlib import import_module
 from typing import NoReturn
 
-from dlrun import __version__, help, paths
+from dlrun import __version__, paths
+from dlrun.config import help
 from dlrun.errors import RunError, UserError, sentence, suggest
 
 
@@ -67,12 +68,13 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     import hydra
     from omegaconf import DictConfig
 
-    from dlrun import compose, interrupt
+    from dlrun import interrupt
+    from dlrun.config import compose
 
     failures: list[Exception] = []
 
     def job(config: DictConfig) -> None:
-        from dlrun.run import run_job
+        from dlrun.run.folder import run_job
 
         try:
             run_job(import_module(f"dlrun.command.{verb}").main, config)

@@ -9,13 +9,14 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from dlrun import build, device, paths, seeding
+from dlrun import build, paths
+from dlrun.compute import device, seeding
+from dlrun.compute.precision import Precision
 from dlrun.dataset.data import Data
 from dlrun.errors import UserError
 from dlrun.model import pretrained
 from dlrun.model.normalized import Normalized
-from dlrun.precision import Precision
-from dlrun.run import Run
+from dlrun.run.folder import Run
 from dlrun.task.task import Task
 
 

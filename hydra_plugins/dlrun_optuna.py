@@ -58,9 +58,9 @@ class OptunaSweeper(Sweeper):
         from optuna.trial import Trial, TrialState
 
         from dlrun import interrupt
-        from dlrun.compose import job_name
+        from dlrun.config.compose import job_name
         from dlrun.errors import UserError
-        from dlrun.sweep import keys
+        from dlrun.run.sweep import keys
 
         _, constant = keys(self.config)
         texts = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]

@@ -22,9 +22,10 @@ from unittest import mock
 
 from omegaconf import OmegaConf
 
-from dlrun import cli, paths, schema
-from dlrun.compose import quoted
-from dlrun.difference import flat
+from dlrun import cli, paths
+from dlrun.config import schema
+from dlrun.config.compose import quoted
+from dlrun.config.difference import flat
 from tests.test_configs import composed
 
 SECONDS = 2.0

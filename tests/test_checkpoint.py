@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dlrun import checkpoint
+from dlrun import weights as checkpoint
 from dlrun.errors import UserError
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dlrun import device
+from dlrun.compute import device
 from tests.conftest import QUICK, Dlrun
 
 

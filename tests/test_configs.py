@@ -10,8 +10,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import build, paths, schema
-from dlrun.compose import job_config
+from dlrun import build, paths
+from dlrun.config import schema
+from dlrun.config.compose import job_config
 
 CHOICES = sorted(
     (file.parent.name, file.stem)
@@ -54,7 +55,7 @@ def test_every_choice_composes_and_its_arguments_bind(group: str, choice: str) -
 
 @pytest.mark.parametrize("verb", paths.verbs())
 def test_every_top_level_key_of_a_verb_has_a_line_of_help(verb: str) -> None:
-    from dlrun import help
+    from dlrun.config import help
 
     text = help.verb(verb, [])
     config = OmegaConf.load(paths.configs() / f"{verb}.yaml")

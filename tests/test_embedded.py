@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dlrun import experiment
 from dlrun.command.reproduce import is_embedded
+from dlrun.experiment import header as experiment
 from tests.conftest import Dlrun
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from dlrun import expect
 from dlrun.errors import UserError
+from dlrun.experiment import claims as expect
 from tests.conftest import QUICK, Dlrun, result
 
 RESULT = {"metrics": {"test/loss": 0.2, "test/pca_loss": 0.3}, "parameters": 650, "seconds": 1.5}

@@ -11,8 +11,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_object
 from omegaconf import DictConfig
 
-from dlrun import build, expect, experiment, paths, schema
-from dlrun.compose import job_config
+from dlrun import build, paths
+from dlrun.config import schema
+from dlrun.config.compose import job_config
+from dlrun.experiment import claims as expect
+from dlrun.experiment import header as experiment
 
 SPLITS = ("train", "val", "test")
 INSPECTED = ("parameters", "trainable_parameters", "multiply_adds", "receptive_field", "last_conv_receptive_field")

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dlrun.explanation import Faithfulness, verdict
-from dlrun.faithfulness import deletion_and_insertion, points_inside, share_inside
-from dlrun.randomization import cascade, rank_correlation
+from dlrun.explanation.faithfulness import deletion_and_insertion, points_inside, share_inside
+from dlrun.explanation.maps import Faithfulness, verdict
+from dlrun.explanation.sanity import cascade, rank_correlation
 from tests.explainer.test_cam import images, lenet, seeded
 
 

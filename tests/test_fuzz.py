@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from dlrun import build
 from dlrun.command import train
-from dlrun.difference import flat
+from dlrun.config.difference import flat
 from tests import mutations
 from tests.conftest import Dlrun
 from tests.test_configs import composed

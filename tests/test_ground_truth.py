@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from dlrun.dataset.two_digits import load
 from dlrun.explainer.grad_cam import GradCAM
 from dlrun.explainer.random import Random
-from dlrun.faithfulness import points_inside, share_inside
+from dlrun.explanation.faithfulness import points_inside, share_inside
 
 
 def planted(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:

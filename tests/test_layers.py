@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlrun.layers import layers
+from dlrun.model.layer_table import layers
 from tests.conftest import QUICK, Dlrun, only_run, result
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dlrun import schema
 from dlrun.callback.callback import Callback, StepLog
+from dlrun.config import schema
 from dlrun.dataset.data import Data
 from dlrun.dataset.loader import Loader
 from dlrun.dataset.source import TensorSource
@@ -23,7 +23,7 @@ from dlrun.scheduler.constant import Constant
 from dlrun.scheduler.cosine import Cosine
 from dlrun.scheduler.schedule import Schedule
 from dlrun.task.classification import Classification
-from dlrun.trainer import DivergedError, Trainer
+from dlrun.training.trainer import DivergedError, Trainer
 
 CPU = torch.device("cpu")
 OPTIONS: dict[str, Any] = {

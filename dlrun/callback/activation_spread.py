@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from dlrun import curve
 from dlrun.callback.callback import Callback
 from dlrun.figure.curves import curves
 from dlrun.model.activation import CLASSES
+from dlrun.record import curve_file as curve
 
 if TYPE_CHECKING:
-    from dlrun.trainer import Trainer
+    from dlrun.training.trainer import Trainer
 
 NAME = "activation_spread"
 AXES = ("layer", "standard deviation of the activations")

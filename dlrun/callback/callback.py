@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dlrun.task.task import Scores
-    from dlrun.trainer import Trainer
+    from dlrun.training.trainer import Trainer
 
 
 @dataclass(frozen=True)

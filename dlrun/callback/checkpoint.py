@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from dlrun import checkpoint
+from dlrun import weights as checkpoint
 from dlrun.callback.callback import Callback
 
 if TYPE_CHECKING:
-    from dlrun.trainer import Trainer
+    from dlrun.training.trainer import Trainer
 
 
 class Checkpoint(Callback):

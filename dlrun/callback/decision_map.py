@@ -15,7 +15,7 @@ from dlrun.task.classification import class_logits
 
 if TYPE_CHECKING:
     from dlrun.task.task import Scores
-    from dlrun.trainer import Trainer
+    from dlrun.training.trainer import Trainer
 
 FINE, COARSE = torch.linspace(-0.1, 1.1, 241), torch.linspace(-0.1, 1.1, 41)
 """Of the map, and of earlier borders, which may be many."""

@@ -10,7 +10,7 @@ from dlrun.callback.callback import Callback
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dlrun.trainer import Trainer
+    from dlrun.training.trainer import Trainer
 
 FOLDER = "figures"
 

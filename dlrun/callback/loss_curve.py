@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlrun import curve
 from dlrun.callback.callback import Callback, StepLog
+from dlrun.record import curve_file as curve
 
 if TYPE_CHECKING:
-    from dlrun.trainer import Trainer
+    from dlrun.training.trainer import Trainer
 
 NAME = "loss"
 

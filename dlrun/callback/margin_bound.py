@@ -12,7 +12,7 @@ from dlrun.callback.callback import Callback
 from dlrun.model.perceptron import Perceptron
 
 if TYPE_CHECKING:
-    from dlrun.trainer import Trainer
+    from dlrun.training.trainer import Trainer
 
 
 class MarginBound(Callback):

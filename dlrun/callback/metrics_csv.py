@@ -11,7 +11,7 @@ from dlrun.callback.callback import Callback
 FILE = "metrics.csv"
 
 if TYPE_CHECKING:
-    from dlrun.trainer import Trainer
+    from dlrun.training.trainer import Trainer
 
 
 class MetricsCsv(Callback):

@@ -15,7 +15,7 @@ from dlrun.figure.image_rows import image_rows
 from dlrun.task.reconstruction import Reconstruction
 
 if TYPE_CHECKING:
-    from dlrun.trainer import Trainer
+    from dlrun.training.trainer import Trainer
 
 
 class PCA(Callback):

@@ -12,7 +12,7 @@ from dlrun.callback.callback import Callback, StepLog
 
 if TYPE_CHECKING:
     from dlrun.task.task import Scores
-    from dlrun.trainer import Trainer
+    from dlrun.training.trainer import Trainer
 
 
 class Progress(Callback):

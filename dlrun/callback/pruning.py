@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dlrun.callback.callback import Callback
 
 if TYPE_CHECKING:
-    from dlrun.trainer import Trainer
+    from dlrun.training.trainer import Trainer
 
 
 class Pruning(Callback):

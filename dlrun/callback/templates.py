@@ -11,7 +11,7 @@ from dlrun.model.linear import Linear
 
 if TYPE_CHECKING:
     from dlrun.task.task import Scores
-    from dlrun.trainer import Trainer
+    from dlrun.training.trainer import Trainer
 
 
 class Templates(Callback):

@@ -6,15 +6,15 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlrun.board import Board
 from dlrun.callback.callback import Callback, StepLog
 from dlrun.figure.samples import samples
+from dlrun.logger.board import Board
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dlrun.task.task import Scores
-    from dlrun.trainer import Trainer
+    from dlrun.training.trainer import Trainer
 
 
 class TensorBoard(Callback):

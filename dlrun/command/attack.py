@@ -14,20 +14,21 @@ from omegaconf import DictConfig
 from rich.table import Table
 from torch import Tensor
 
-from dlrun import build, checkpoint, console
+from dlrun import build, console
+from dlrun import weights as checkpoint
 from dlrun.attack.attack import Attack
 from dlrun.attack.ball import length
 from dlrun.attack.checks import logits_of, not_falling, signs_of_masking
-from dlrun.binomial import wilson
-from dlrun.board import Board
 from dlrun.dataset.loader import Batch, Loader
 from dlrun.errors import UserError
-from dlrun.evaluation import score
+from dlrun.experiment.statistics import wilson
+from dlrun.figure.accuracy_curve import curve
 from dlrun.figure.adversarial import adversarial
-from dlrun.figure.curve import curve
-from dlrun.run import Run
+from dlrun.logger.board import Board
+from dlrun.run.folder import Run
 from dlrun.task.classification import Classification, ClassificationScores
 from dlrun.trained import Trained, open_trained
+from dlrun.training.evaluation import score
 
 Scoring = Callable[[Callable[[Batch], Batch] | None], ClassificationScores]
 

@@ -18,15 +18,15 @@ from torch import Tensor, nn
 from dlrun import build, console, interrupt
 from dlrun.attack.attack import Attack
 from dlrun.attack.ball import Norm
-from dlrun.board import Board
 from dlrun.certify.bounds import Bound, lower_margins
 from dlrun.certify.lipschitz import constant, radius
 from dlrun.certify.step import Sort, steps
 from dlrun.command.attack import Attacked, measure
 from dlrun.dataset.loader import Loader
 from dlrun.errors import RunError, UserError
-from dlrun.figure.curve import curve
-from dlrun.run import Run
+from dlrun.figure.accuracy_curve import curve
+from dlrun.logger.board import Board
+from dlrun.run.folder import Run
 from dlrun.task.classification import ClassificationScores, class_logits
 from dlrun.trained import open_trained
 

@@ -10,13 +10,13 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from dlrun import console
-from dlrun.board import Board
 from dlrun.errors import UserError
-from dlrun.evaluation import score
 from dlrun.figure.confusion_matrix import confusion_matrix
-from dlrun.run import Run
+from dlrun.logger.board import Board
+from dlrun.run.folder import Run
 from dlrun.task.classification import ClassificationScores
 from dlrun.trained import open_trained
+from dlrun.training.evaluation import score
 
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:

@@ -10,23 +10,23 @@ from omegaconf import DictConfig, ListConfig
 from torch import Tensor, nn
 
 from dlrun import build, console
-from dlrun.board import Board
 from dlrun.dataset import examples
 from dlrun.dataset.examples import Examples
 from dlrun.errors import UserError, suggest
-from dlrun.evaluation import score
 from dlrun.explainer.cam import CAM
 from dlrun.explainer.edges import Edges
 from dlrun.explainer.explainer import Explainer
 from dlrun.explainer.guided_backprop import GuidedBackprop
 from dlrun.explainer.layer import find
 from dlrun.explainer.random import Random
-from dlrun.explanation import Explanation, UnderAttack, verdict
-from dlrun.explanation_files import Row, draw, say_table, show_attacked, table, write_maps, write_table
-from dlrun.figure.randomization import randomization
-from dlrun.run import Run
+from dlrun.explanation.files import Row, draw, say_table, show_attacked, table, write_maps, write_table
+from dlrun.explanation.maps import Explanation, UnderAttack, verdict
+from dlrun.figure.sanity import randomization
+from dlrun.logger.board import Board
+from dlrun.run.folder import Run
 from dlrun.task.classification import ClassificationScores
 from dlrun.trained import Trained, open_trained
+from dlrun.training.evaluation import score
 
 CHECKED = 4
 """The images that the sanity check looks at."""

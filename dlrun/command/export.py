@@ -10,10 +10,11 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from dlrun import build, checkpoint, console
+from dlrun import build, console
+from dlrun import weights as checkpoint
 from dlrun.errors import RunError, UserError
 from dlrun.model.normalized import Normalized
-from dlrun.run import Run
+from dlrun.run.folder import Run
 from dlrun.trained import open_trained
 
 FILES = {"state_dict": "model.pt", "torch_export": "model.pt2", "onnx": "model.onnx"}

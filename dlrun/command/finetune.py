@@ -12,21 +12,24 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import build, checkpoint, console, device, interrupt, paths, schema, seeding, trust
-from dlrun.board import Board
+from dlrun import build, console, interrupt, paths
+from dlrun import weights as checkpoint
 from dlrun.command.train import continue_from, make_trainer, test_best
+from dlrun.compute import device, seeding
+from dlrun.compute.precision import Precision
+from dlrun.config import schema, trust
 from dlrun.dataset.augment import Augment
 from dlrun.dataset.data import Data
 from dlrun.dataset.features import Cache, FeatureLoader, LiveFeatureLoader, weights_digest
 from dlrun.dataset.loader import Loader
 from dlrun.errors import UserError
+from dlrun.logger.board import Board
 from dlrun.model import pretrained
 from dlrun.model.backbone import Backbone
 from dlrun.model.finetuned import OnFeatures, Unfrozen, head_name, rate_groups
 from dlrun.model.normalized import Normalized
-from dlrun.precision import Precision
-from dlrun.run import Run
-from dlrun.trainer import Trainer
+from dlrun.run.folder import Run
+from dlrun.training.trainer import Trainer
 
 PREPROCESSING = ("image_size", "resize_size", "channels", "mean", "std")
 """The keys of ``dataset`` that come with the weights where the config leaves them null."""

@@ -10,10 +10,11 @@ import torch
 from omegaconf import DictConfig
 from rich.table import Table
 
-from dlrun import build, console, expect
+from dlrun import build, console
 from dlrun.errors import UserError
-from dlrun.layers import Layer, layers
-from dlrun.run import Run
+from dlrun.experiment import claims as expect
+from dlrun.model.layer_table import Layer, layers
+from dlrun.run.folder import Run
 
 BYTES = 4  # of a number in fp32
 MIB = 2**20

@@ -12,10 +12,10 @@ from rich.table import Table
 from torch import Tensor
 
 from dlrun import build, console, interrupt
-from dlrun.board import Board
 from dlrun.dataset import examples
 from dlrun.figure.image_grid import image_grid
-from dlrun.run import Run
+from dlrun.logger.board import Board
+from dlrun.run.folder import Run
 from dlrun.task.classification import class_logits
 from dlrun.trained import open_trained
 

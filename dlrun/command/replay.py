@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from dlrun import checkpoint, console, paths
+from dlrun import console, paths
+from dlrun import weights as checkpoint
 from dlrun.command import train
 from dlrun.errors import RunError, UserError
-from dlrun.run import Run
+from dlrun.run.folder import Run
 
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:

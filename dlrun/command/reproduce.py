@@ -16,12 +16,14 @@ from omegaconf import DictConfig
 from PIL import Image
 from rich.table import Table
 
-from dlrun import console, expect, experiment, paths
-from dlrun.compose import quoted
+from dlrun import console, paths
+from dlrun.config.compose import quoted
 from dlrun.errors import UserError, suggest
-from dlrun.experiment import Experiment
-from dlrun.follow_up import call, is_completed
-from dlrun.run import Run
+from dlrun.experiment import claims as expect
+from dlrun.experiment import header as experiment
+from dlrun.experiment.header import Experiment
+from dlrun.run.folder import Run
+from dlrun.run.follow_up import call, is_completed
 
 REPORT, TABLE, PAGE = "report", "README.md", "figures.md"
 WIDTH = 700

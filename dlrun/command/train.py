@@ -9,14 +9,19 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import build, checkpoint, console, device, environment, expect, interrupt, schema, seeding
-from dlrun.board import Value
+from dlrun import build, console, interrupt
+from dlrun import weights as checkpoint
 from dlrun.callback.callback import Callback
+from dlrun.compute import device, seeding
+from dlrun.config import schema
 from dlrun.dataset.data import Data
+from dlrun.experiment import claims as expect
+from dlrun.logger.board import Value
 from dlrun.model.normalized import Normalized
-from dlrun.run import Run
+from dlrun.run import environment
+from dlrun.run.folder import Run
 from dlrun.task.task import Task
-from dlrun.trainer import Trainer
+from dlrun.training.trainer import Trainer
 
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:

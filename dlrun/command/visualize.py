@@ -12,11 +12,11 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from dlrun import build, console
-from dlrun.board import Board
 from dlrun.dataset import examples
 from dlrun.errors import UserError
 from dlrun.figure.layer_grid import layer_grid
-from dlrun.run import Run
+from dlrun.logger.board import Board
+from dlrun.run.folder import Run
 from dlrun.trained import open_trained
 from dlrun.visualizer.visualizer import Subject
 

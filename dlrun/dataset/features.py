@@ -20,7 +20,8 @@ from filelock import FileLock
 from rich import progress as bars
 from torch import Tensor, nn
 
-from dlrun import checkpoint, console, interrupt
+from dlrun import console, interrupt
+from dlrun import weights as checkpoint
 from dlrun.dataset.augment import Augment
 from dlrun.dataset.image_folder import FileSource
 from dlrun.dataset.loader import Batch, Loader, Resized

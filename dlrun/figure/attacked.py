@@ -10,7 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from dlrun.figure.explanation import COLOURS, draw_image, draw_overlay, enlarged
+from dlrun.figure.overlay import COLOURS, draw_image, draw_overlay, enlarged
 
 CHANGE = "RdBu_r"
 """Of the change: told apart by all kinds of colour vision, white in the middle."""

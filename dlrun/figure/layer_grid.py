@@ -7,7 +7,7 @@ import math
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from dlrun.figure.explanation import draw_image
+from dlrun.figure.overlay import draw_image
 
 COLUMNS = 5
 """Of a single row that is broken into several."""

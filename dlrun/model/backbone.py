@@ -10,11 +10,11 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from dlrun.compute.precision import TYPES, Precision
 from dlrun.errors import UserError
 from dlrun.model.finetuned import head_name
 from dlrun.model.fused import fused
 from dlrun.model.normalized import Normalized
-from dlrun.precision import TYPES, Precision
 
 
 @dataclass

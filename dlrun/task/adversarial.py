@@ -18,7 +18,7 @@ from dlrun.task.classification import Classification, ClassificationScores, clas
 from dlrun.task.task import Forward
 
 if TYPE_CHECKING:
-    from dlrun.trainer import Trainer
+    from dlrun.training.trainer import Trainer
 
 
 def plain(model: nn.Module) -> nn.Module:

@@ -14,7 +14,7 @@ from dlrun.task.classification import Classification
 from dlrun.task.task import Forward
 
 if TYPE_CHECKING:
-    from dlrun.trainer import Trainer
+    from dlrun.training.trainer import Trainer
 
 
 class Certified(Classification):

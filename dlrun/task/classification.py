@@ -22,7 +22,7 @@ from dlrun.figure.samples import samples
 from dlrun.task.task import Forward, Scores, Task
 
 if TYPE_CHECKING:
-    from dlrun.board import Board
+    from dlrun.logger.board import Board
 
 
 def class_logits(outputs: Tensor) -> Tensor:

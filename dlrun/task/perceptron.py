@@ -13,7 +13,7 @@ from dlrun.model.perceptron import Perceptron as Network
 from dlrun.task.classification import Classification
 
 if TYPE_CHECKING:
-    from dlrun.trainer import Trainer
+    from dlrun.training.trainer import Trainer
 
 
 class Perceptron(Classification):

@@ -13,7 +13,7 @@ from dlrun.figure.image_rows import image_rows
 from dlrun.task.task import Forward, Scores, Task
 
 if TYPE_CHECKING:
-    from dlrun.board import Board
+    from dlrun.logger.board import Board
 
 
 class ReconstructionScores(Scores):

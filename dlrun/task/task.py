@@ -14,8 +14,8 @@ from dlrun.dataset.loader import Batch, Loader
 from dlrun.model.normalized import Normalized
 
 if TYPE_CHECKING:
-    from dlrun.board import Board
-    from dlrun.trainer import Trainer
+    from dlrun.logger.board import Board
+    from dlrun.training.trainer import Trainer
 
 
 class Forward(NamedTuple):

@@ -11,7 +11,7 @@ from dlrun.attack.checks import not_falling, signs_of_masking
 from dlrun.attack.fgsm import FGSM
 from dlrun.attack.pgd import PGD
 from dlrun.attack.square import Square
-from dlrun.binomial import wilson
+from dlrun.experiment.statistics import wilson
 from tests.attack.models import Rounded, Through, images, model
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision import models
 
-from dlrun import compose
+from dlrun.config import compose
 from tests.conftest import Dlrun, Ended, only_run, result
 
 QUIET = ("callback.tensorboard=null", "dataset.workers=0", "trainer.epochs=3")
@@ -318,10 +318,10 @@ def test_weights_by_a_folder_have_their_own_preprocessing(weights: Path, tmp_pat
 
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "mnasnet0_5", "resnet18"])
 def test_backbones_give_the_features_of_their_network(name: str) -> None:
+    from dlrun.compute.precision import Precision
     from dlrun.model.backbone import Backbone
     from dlrun.model.finetuned import OnFeatures, head_name, load
     from dlrun.model.normalized import Normalized
-    from dlrun.precision import Precision
 
     torch.manual_seed(0)
     model = Normalized(load(name, 64, 7), [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]).eval()

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from dlrun.compose import quoted
+from dlrun.config.compose import quoted
 from dlrun.errors import RunError
 
 RUN = "{run}"

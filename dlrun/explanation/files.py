@@ -11,10 +11,10 @@ from rich.table import Table
 from torch import Tensor
 
 from dlrun import console
-from dlrun.board import Board
-from dlrun.explanation import Explanation, UnderAttack
+from dlrun.explanation.maps import Explanation, UnderAttack
 from dlrun.figure.attacked import attacked
-from dlrun.figure.explanation import contact_sheet, overlay
+from dlrun.figure.overlay import contact_sheet, overlay
+from dlrun.logger.board import Board
 
 LISTED = 20
 """The most rows of the table that is printed."""

@@ -13,13 +13,14 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 from rich.table import Table
 
-from dlrun import console, interrupt, schema
-from dlrun.compose import job_config, job_name, refuse, withdraw
-from dlrun.difference import differences, flat
+from dlrun import console, interrupt
+from dlrun.config import schema
+from dlrun.config.compose import job_config, job_name, refuse, withdraw
+from dlrun.config.difference import differences, flat
 from dlrun.errors import RunError, UserError, sentence
 from dlrun.files import write_whole
-from dlrun.sweep_figures import draw
-from dlrun.sweep_table import table_rows, update
+from dlrun.run.sweep_figures import draw
+from dlrun.run.sweep_table import table_rows, update
 
 
 class Sweep(Callback):
@@ -100,7 +101,7 @@ def check_base(folder: Path, base: Any, swept: list[str]) -> None:
 
 def say_jobs(config: DictConfig, folder: Path, constant: list[str]) -> None:
     """Print every job of the grid, and how far it is."""
-    from dlrun.run import Run
+    from dlrun.run.folder import Run
 
     table = Table("job", "state", title=f"{folder}, nothing started")
     grid = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]

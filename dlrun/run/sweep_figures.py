@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dlrun import curve
-from dlrun.sweep_table import table_rows
+from dlrun.record import curve_file as curve
+from dlrun.run.sweep_table import table_rows
 
 
 def draw(folder: Path) -> None:

@@ -77,7 +77,7 @@ class Attack(Component):
 
 
 class Trainer(Section):
-    """Options of :class:`dlrun.trainer.Trainer`; ``configs/trainer/default.yaml`` says what each does."""
+    """Options of :class:`dlrun.training.trainer.Trainer`; ``configs/trainer/default.yaml`` says what each does."""
 
     epochs: Positive
     steps: Positive | None

@@ -8,12 +8,13 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from dlrun import faithfulness, interrupt
+from dlrun import interrupt
 from dlrun.attack.attack import Attack
+from dlrun.compute.precision import Precision
 from dlrun.dataset.examples import Examples
 from dlrun.explainer.explainer import Explainer, class_scores
-from dlrun.precision import Precision
-from dlrun.randomization import cascade, rank_correlation
+from dlrun.explanation import faithfulness
+from dlrun.explanation.sanity import cascade, rank_correlation
 
 
 @dataclass

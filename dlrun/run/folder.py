@@ -16,11 +16,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import console, expect, interrupt, schema, sweep_table, trust
-from dlrun.difference import differences
+from dlrun import console, interrupt
+from dlrun.config import schema, trust
+from dlrun.config.difference import differences
 from dlrun.errors import RunError, UserError
+from dlrun.experiment import claims as expect
 from dlrun.files import write_whole
-from dlrun.follow_up import follow
+from dlrun.run import sweep_table
+from dlrun.run.follow_up import follow
 
 Main = Callable[[DictConfig, "Run"], dict[str, Any]]
 

@@ -25,8 +25,9 @@ from hydra.errors import (
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import help, paths, schema, trust
-from dlrun.difference import flat
+from dlrun import paths
+from dlrun.config import help, schema, trust
+from dlrun.config.difference import flat
 from dlrun.errors import UserError, sentence, suggest
 
 # The sections that a later verb takes from the run that it reads.

@@ -16,17 +16,19 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from dlrun import interrupt, schema, seeding
-from dlrun.board import Value
+from dlrun import interrupt
 from dlrun.callback.callback import Callback, StepLog
+from dlrun.compute import seeding
+from dlrun.compute.precision import Precision
+from dlrun.config import schema
 from dlrun.dataset.data import Data
 from dlrun.dataset.loader import Batch
 from dlrun.errors import RunError, UserError, suggest
-from dlrun.evaluation import score
+from dlrun.logger.board import Value
 from dlrun.model.normalized import Normalized
-from dlrun.precision import Precision
 from dlrun.scheduler.schedule import Schedule
 from dlrun.task.task import Scores, Task
+from dlrun.training.evaluation import score
 
 
 class DivergedError(RunError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from dlrun.figure.explanation import draw_image, draw_overlay
+from dlrun.figure.overlay import draw_image, draw_overlay
 
 LINES = ("#0072B2", "#D55E00", "#009E73")  # Okabe and Ito's colours, told apart by all kinds of colour vision
 SHOWN = 6

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from dlrun import interrupt
+from dlrun.compute.precision import Precision
 from dlrun.dataset.loader import Batch, Loader
-from dlrun.precision import Precision
 from dlrun.task.task import Scores, Task
 
 

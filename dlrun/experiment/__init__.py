@@ -1,0 +1,1 @@
+"""Experiments: their headers, their claims, and the statistics behind them."""

@@ -1,0 +1,1 @@
+"""Where what a run records is written: TensorBoard and other loggers."""

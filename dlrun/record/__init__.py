@@ -1,0 +1,1 @@
+"""What a run records: scalars, figures, tables, curves."""

@@ -1,0 +1,1 @@
+"""The run folder, its status, sweeps of runs, and what follows on a run."""

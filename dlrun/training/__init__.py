@@ -1,0 +1,1 @@
+"""Training: the trainer, where it stands, one step, the scoring loop."""
