@@ -1,0 +1,85 @@
+"""Where a run stands, and what it is asked to reach. No torch here: the front door asks whether a run is finished."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Next = Literal["step", "validate", "epoch_end", "test", "follow", "done"]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a run is asked to reach; it may be raised on a run that goes on.
+
+    Args:
+        epochs: of the whole training.
+        steps: optimizer steps; they override the epochs.
+        patience: validations without a better one that end a phase; None for no such end.
+    """
+
+    epochs: int
+    steps: int | None = None
+    patience: int | None = None
+
+    @classmethod
+    def of(cls, trainer: Mapping[str, Any]) -> Goal:
+        """The goal that a config's ``trainer`` section states."""
+        return cls(trainer["epochs"], trainer["steps"], trainer["patience"])
+
+
+@dataclass
+class Cursor:
+    """Where a run stands: a phase, what is done of it, and what comes next. Every value of it can be continued from."""
+
+    next: Next = "step"
+    phase: int = 0
+    """Of the training's list of phases."""
+    epoch: int = 0
+    """Epochs done, of all phases."""
+    step: int = 0
+    """Optimizer steps done, of all phases."""
+    batch: int = 0
+    """Batches done in the epoch in progress."""
+    phase_epoch: int = 0
+    """Epochs done before the phase began."""
+    phase_step: int = 0
+    """Steps done before the phase began."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """Sums over the examples of the epoch in progress, by metric."""
+    examples: int = 0
+    """Examples seen in the epoch in progress."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Of the epoch that has just ended."""
+    best: float | None = None
+    """The best value of the monitored metric."""
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    """All metrics of that epoch."""
+    best_epoch: int = 0
+    since_best: int = 0
+    """Validations of this phase since then."""
+    stopped: str | None = None
+    """Why the last phase ended early, if it did: ``patience``, or what a callback said."""
+
+    def is_done(self, goal: Goal) -> bool:
+        """Whether the run has come to its end, and this goal asks for nothing beyond it."""
+        return self.next == "done" and not self.goes_on(goal)
+
+    def goes_on(self, goal: Goal) -> bool:
+        """Whether a goal asks for more training than has been done; a pruned run never goes on."""
+        if self.stopped == "patience" and (goal.patience is None or goal.patience > self.since_best):
+            reached = False
+        elif self.stopped is not None:
+            reached = True
+        else:
+            reached = False
+        left = self.step < goal.steps if goal.steps is not None else self.epoch < goal.epochs
+        return left and not reached
+
+    def reopen(self, goal: Goal) -> bool:
+        """Point a run that has ended its training at the next step, if the goal asks for more; says whether it does."""
+        if self.next in ("test", "follow", "done") and self.goes_on(goal):
+            self.next, self.stopped = "step", None
+            return True
+        return False
