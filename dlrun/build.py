@@ -26,7 +26,7 @@ from dlrun import weights as checkpoint
 from dlrun.attack.attack import Attack
 from dlrun.callback.callback import Callback
 from dlrun.config import schema
-from dlrun.dataset.data import Data, prepare
+from dlrun.dataset.data import Data, input_shape, prepare
 from dlrun.dataset.source import Splits
 from dlrun.errors import UserError, suggest
 from dlrun.explainer.explainer import Explainer
@@ -47,7 +47,9 @@ def data(config: DictConfig, device: torch.device, limit_batches: int | None = N
             f"dataset.source._target_={config.dataset.source._target_}: returns a {type(splits).__name__};"
             " expected dlrun.dataset.source.Splits"
         )
-    return prepare(splits, config.dataset, config.seed, device, limit_batches)
+    made = prepare(splits, config.dataset, config.seed, device, limit_batches)
+    config.dataset.update(made.facts)
+    return made
 
 
 def network(config: DictConfig, task: Task) -> nn.Module:
@@ -61,8 +63,7 @@ def network(config: DictConfig, task: Task) -> nn.Module:
         raise UserError(f"model._target_={config.model._target_}: is no torch.nn.Module")
     if config.get("init") is not None:
         make(config.init, "init")(made)
-    dataset = config.dataset
-    image = torch.zeros(1, dataset.channels, dataset.image_size, dataset.image_size)
+    image = torch.zeros(1, *input_shape(config.dataset))
     size = "x".join(map(str, image.shape[1:]))
     try:
         with torch.inference_mode():

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dlrun.callback.callback import Callback
+from dlrun.dataset.batch import inputs
 from dlrun.figure.curves import curves
 from dlrun.model.activation import CLASSES
 from dlrun.record import curve_file as curve
@@ -41,7 +42,7 @@ class ActivationSpread(Callback):
             if isinstance(layer, ACTIVATIONS)
         ]
         with torch.inference_mode():
-            trainer.model.eval()(next(trainer.data.train.epoch(0)).images)
+            trainer.model.eval()(inputs(next(trainer.data.train.epoch(0))))
         for hook in hooks:
             hook.remove()
         points = [(float(number), spread) for number, spread in enumerate(spreads, start=1)]

@@ -10,6 +10,7 @@ from sklearn import decomposition
 from torch import Tensor
 
 from dlrun.callback.callback import Callback
+from dlrun.dataset.batch import inputs
 from dlrun.dataset.loader import Loader
 from dlrun.figure.image_rows import image_rows
 from dlrun.task.reconstruction import Reconstruction
@@ -60,7 +61,7 @@ class PCA(Callback):
             rows = {}
             for number, (start, end) in enumerate(self.pairs, start=1):
                 ends = torch.stack([test[start], test[end]])
-                hidden = encoder((ends.to(device) - model.mean) / model.std)
+                hidden = encoder(model.normalized(ends.to(device)))
                 walk = torch.lerp(hidden[:1], hidden[1:], share.view(-1, 1, 1, 1).to(device))
                 along = share[:, None].numpy() * codes[[end]] + (1 - share[:, None].numpy()) * codes[[start]]
                 rows[f"pixels {number}"] = torch.lerp(ends[:1], ends[1:], share.view(-1, 1, 1, 1))
@@ -71,7 +72,7 @@ class PCA(Callback):
 
 
 def _images(loader: Loader) -> Tensor:
-    return torch.cat([batch.images.cpu() for batch in loader.epoch()])
+    return torch.cat([inputs(batch).cpu() for batch in loader.epoch()])
 
 
 def _flat(images: Tensor) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlrun.callback.callback import Callback, StepLog
+from dlrun.dataset.batch import inputs
 from dlrun.figure.samples import samples
 from dlrun.logger.board import Board
 
@@ -48,14 +49,14 @@ class TensorBoard(Callback):
         train = trainer.data.train
         if self.images:
             batch = next(train.pictures())
-            images, targets = batch.images[: self.images].cpu(), batch.targets[: self.images].cpu()
+            images, targets = inputs(batch)[: self.images].cpu(), batch["target"][: self.images].cpu()
             names = [trainer.data.classes[index] for index in (targets.argmax(1) if targets.ndim > 1 else targets)]
             self.board.figure("samples", samples(images, names), 0)
         if self.graph:
             with warnings.catch_warnings():  # the tracer warns of every Python branch on a size
                 warnings.simplefilter("ignore")
                 trainer.model.eval()
-                self.board.graph(trainer.model, next(train.epoch()).images[:1])
+                self.board.graph(trainer.model, inputs(next(train.epoch()))[:1])
 
     def on_log(self, trainer: Trainer, log: StepLog) -> None:
         """The loss of every step; what else there is, once for all of them."""

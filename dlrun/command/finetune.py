@@ -19,9 +19,11 @@ from dlrun.compute import device, seeding
 from dlrun.compute.precision import Precision
 from dlrun.config import schema, trust
 from dlrun.dataset.augment import Augment
+from dlrun.dataset.batch import inputs
 from dlrun.dataset.data import Data
 from dlrun.dataset.features import Cache, FeatureLoader, LiveFeatureLoader, weights_digest
 from dlrun.dataset.loader import Loader
+from dlrun.dataset.source import classes as targets_of
 from dlrun.errors import UserError
 from dlrun.logger.board import Board
 from dlrun.model import pretrained
@@ -231,12 +233,12 @@ def log_embedding(folder: Path, loader: Loader, classes: Sequence[str]) -> None:
         return
     chosen = torch.linspace(0, len(loader.source) - 1, min(EMBEDDED, len(loader.source))).long()
     if isinstance(loader, FeatureLoader):
-        labels = [classes[target] for target in loader.source.targets[chosen].tolist()]
+        labels = [classes[target] for target in targets_of(loader.source)[chosen].tolist()]
         board = Board(folder)
         features = loader.views[0][chosen.to(loader.device)].float().cpu()
         # The projector shows principal components anyway, and the file is text: these keep nearly all distances.
         components = torch.pca_lowrank(features, min(COMPONENTS, *features.shape))[2]
-        board.embedding((features - features.mean(dim=0)) @ components, labels, loader.images(chosen))
+        board.embedding((features - features.mean(dim=0)) @ components, labels, inputs(loader.examples(chosen)))
         board.close()
 
 
@@ -246,7 +248,7 @@ def agreement(model: Normalized, on_features: OnFeatures, loader: Loader) -> flo
     few = replace(loader, source=loader.source.subset(torch.arange(min(CHECKED, len(loader.source)))))
     same = total = 0
     for features, images in zip(few.epoch(), few.pictures(), strict=True):
-        whole, quick = model.eval()(images.images), on_features(features.images)
+        whole, quick = model.eval()(inputs(images)), on_features(inputs(features))
         same += int((whole.argmax(dim=1) == quick.argmax(dim=1)).sum())
         total += len(whole)
     return same / total

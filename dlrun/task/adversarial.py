@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from dlrun.attack.attack import Attack
 from dlrun.attack.gradient_attack import GradientAttack
 from dlrun.attack.victim import two_columns
-from dlrun.dataset.loader import Batch
+from dlrun.dataset.batch import Batch, inputs
 from dlrun.task.classification import Classification, ClassificationScores, class_logits, hard
 from dlrun.task.task import Forward
 
@@ -37,7 +37,7 @@ class AdversarialScores(ClassificationScores):
         """Take in a batch: its mean loss, and logits of its images clean and attacked, (B, 2, K)."""
         clean, attacked = outputs.unbind(dim=1)
         super().add(batch, loss, clean)
-        self._robust += int((class_logits(attacked).argmax(dim=1) == hard(batch.targets)).sum())
+        self._robust += int((class_logits(attacked).argmax(dim=1) == hard(batch["target"])).sum())
 
     def metrics(self) -> dict[str, float]:
         """Mean loss and accuracy on clean images, and the accuracy on attacked ones."""
@@ -108,29 +108,29 @@ class Adversarial(Classification):
         attack = partial(self.attack.at(self.attack.eps * self._share_of_eps), plain(model))
         if self.trades is not None:
             return self._trades(model, attack, batch, self.trades)
-        outputs = model(attack(batch.images, hard(batch.targets), leave=False))
-        loss = self.loss(outputs, batch.targets)
+        outputs = model(attack(inputs(batch), hard(batch["target"]), leave=False))
+        loss = self.loss(outputs, batch["target"])
         if self.mix < 1:
-            loss = self.mix * loss + (1 - self.mix) * self.loss(model(batch.images), batch.targets)
+            loss = self.mix * loss + (1 - self.mix) * self.loss(model(inputs(batch)), batch["target"])
         return Forward(loss, outputs)
 
     def _trades(self, model: nn.Module, attack: Callable[..., Tensor], batch: Batch, beta: float) -> Forward:
-        clean = model(batch.images)
+        clean = model(inputs(batch))
         # Against fixed probabilities, cross-entropy and divergence differ by a constant: one gradient serves both.
         probabilities = two_columns(clean).detach().softmax(dim=1)
-        outputs = model(attack(batch.images, probabilities, leave=False))
+        outputs = model(attack(inputs(batch), probabilities, leave=False))
         attacked, wanted = (two_columns(logits).log_softmax(dim=1) for logits in (outputs, clean))
         divergence = F.kl_div(attacked, wanted, reduction="batchmean", log_target=True)
-        return Forward(self.loss(clean, batch.targets) + beta * divergence, outputs)
+        return Forward(self.loss(clean, batch["target"]) + beta * divergence, outputs)
 
     def _evaluate(self, model: nn.Module, batch: Batch) -> Forward:
-        device = batch.images.device
+        device = inputs(batch).device
         # The same noise in every pass: validations compare, and leave the training's randomness as it was.
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(0)
-            images = self.attack(plain(model), batch.images, hard(batch.targets))
-        clean = model(batch.images)
-        return Forward(self.loss(clean, batch.targets), torch.stack([clean, model(images)], dim=1))
+            images = self.attack(plain(model), inputs(batch), hard(batch["target"]))
+        clean = model(inputs(batch))
+        return Forward(self.loss(clean, batch["target"]), torch.stack([clean, model(images)], dim=1))
 
     def scores(self) -> AdversarialScores:
         """Empty scores."""

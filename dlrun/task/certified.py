@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlrun.certify.bounds import worst_logits
-from dlrun.dataset.loader import Batch
+from dlrun.dataset.batch import Batch, inputs
 from dlrun.task.classification import Classification
 from dlrun.task.task import Forward
 
@@ -70,6 +70,6 @@ class Certified(Classification):
         assert isinstance(model, nn.Module)
         if not model.training or self._grown == 0:
             return clean
-        worst = worst_logits(model, batch.images, batch.targets, self.eps * self._grown, self.bound)
+        worst = worst_logits(model, inputs(batch), batch["target"], self.eps * self._grown, self.bound)
         share = self.share * self._grown
-        return Forward((1 - share) * clean.loss + share * F.cross_entropy(worst, batch.targets), clean.outputs)
+        return Forward((1 - share) * clean.loss + share * F.cross_entropy(worst, batch["target"]), clean.outputs)

@@ -16,7 +16,8 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
-from dlrun.dataset.loader import Batch, Loader
+from dlrun.dataset.batch import Batch, inputs
+from dlrun.dataset.loader import Loader
 from dlrun.figure.confusion_matrix import confusion_matrix
 from dlrun.figure.samples import samples
 from dlrun.task.task import Forward, Scores, Task
@@ -46,7 +47,7 @@ class ClassificationScores(Scores):
     def add(self, batch: Batch, loss: Tensor, outputs: Tensor) -> None:
         """Take in a batch: its mean loss, and logits (B, K) or (B, 1)."""
         self._logits.append(class_logits(outputs.float()).cpu())
-        self._targets.append(hard(batch.targets).cpu())
+        self._targets.append(hard(batch["target"]).cpu())
         self._loss_sum += float(loss) * len(outputs)
 
     @property
@@ -119,13 +120,13 @@ class Classification(Task):
 
     def forward(self, model: Callable[[Tensor], Tensor], batch: Batch) -> Forward:
         """The model's logits and their loss."""
-        logits = model(batch.images)
-        return Forward(self.loss(logits, batch.targets), logits)
+        logits = model(inputs(batch))
+        return Forward(self.loss(logits, batch["target"]), logits)
 
     def batch_metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The accuracy; against the larger share where targets are mixed."""
         predictions = class_logits(outputs).argmax(dim=1)
-        return {"accuracy": (predictions == hard(batch.targets)).float().mean()}
+        return {"accuracy": (predictions == hard(batch["target"])).float().mean()}
 
     def scores(self) -> ClassificationScores:
         """Empty scores."""
@@ -161,4 +162,4 @@ class Classification(Task):
                     scores.targets[worst].tolist(), scores.predictions[worst].tolist(), strict=True
                 )
             ]
-            board.figure("most_wrong", samples(loader.images(worst), captions), step)
+            board.figure("most_wrong", samples(inputs(loader.examples(worst)), captions), step)

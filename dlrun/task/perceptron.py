@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from dlrun.dataset.loader import Batch
+from dlrun.dataset.batch import Batch
 from dlrun.errors import UserError
 from dlrun.model.perceptron import Perceptron as Network
 from dlrun.task.classification import Classification
@@ -28,8 +28,8 @@ class Perceptron(Classification):
         network = trainer.model.network
         if not isinstance(network, Network):
             raise UserError(f"task=perceptron: trains model=perceptron, not {type(network).__name__}")
-        images, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
-        batch = Batch(images, targets)
+        batch = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+        targets = batch["target"]
         loss, outputs = self.forward(trainer.model, batch)
         signs = 2 * targets.unsqueeze(1).float() - 1
         wrong = signs * outputs.detach() <= 0

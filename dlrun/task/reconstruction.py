@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from dlrun.dataset.loader import Batch, Loader
+from dlrun.dataset.batch import Batch, inputs
+from dlrun.dataset.loader import Loader
 from dlrun.figure.image_rows import image_rows
 from dlrun.task.task import Forward, Scores, Task
 
@@ -28,7 +29,7 @@ class ReconstructionScores(Scores):
     def add(self, batch: Batch, loss: Tensor, outputs: Tensor) -> None:
         """Take in a batch: its mean loss, and reconstructions (B, C, H, W)."""
         if self._count < self.KEPT:
-            self._kept.append((batch.images.cpu(), outputs.float().cpu()))
+            self._kept.append((inputs(batch).cpu(), outputs.float().cpu()))
         self._loss_sum += float(loss) * len(outputs)
         self._count += len(outputs)
 
@@ -64,8 +65,8 @@ class Reconstruction(Task):
 
     def forward(self, model: Callable[[Tensor], Tensor], batch: Batch) -> Forward:
         """The model's reconstructions and their loss."""
-        outputs = model(batch.images)
-        return Forward(self.loss(outputs, batch.images), outputs)
+        outputs = model(inputs(batch))
+        return Forward(self.loss(outputs, inputs(batch)), outputs)
 
     def batch_metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Nothing but the loss."""

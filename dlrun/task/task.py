@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from dlrun.dataset.batch import Batch
 from dlrun.dataset.data import Data
-from dlrun.dataset.loader import Batch, Loader
+from dlrun.dataset.loader import Loader
 from dlrun.model.normalized import Normalized
 
 if TYPE_CHECKING:

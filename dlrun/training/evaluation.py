@@ -9,7 +9,8 @@ from torch import nn
 
 from dlrun import interrupt
 from dlrun.compute.precision import Precision
-from dlrun.dataset.loader import Batch, Loader
+from dlrun.dataset.batch import Batch
+from dlrun.dataset.loader import Loader
 from dlrun.task.task import Scores, Task
 
 

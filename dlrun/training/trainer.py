@@ -21,8 +21,8 @@ from dlrun.callback.callback import Callback, StepLog
 from dlrun.compute import seeding
 from dlrun.compute.precision import Precision
 from dlrun.config import schema
+from dlrun.dataset.batch import Batch, size
 from dlrun.dataset.data import Data
-from dlrun.dataset.loader import Batch
 from dlrun.errors import RunError, UserError, suggest
 from dlrun.logger.board import Value
 from dlrun.model.normalized import Normalized
@@ -170,7 +170,7 @@ class Trainer:
 
     def optimize(self, batches: list[Batch]) -> dict[str, Tensor]:
         """One step of the optimizer on the mean loss over all examples of the batches."""
-        examples = sum(len(batch.images) for batch in batches)
+        examples = sum(size(batch) for batch in batches)
         means: dict[str, Tensor] = {}
         self.optimizer.zero_grad(set_to_none=True)
         for batch in batches:
@@ -179,7 +179,7 @@ class Trainer:
             with torch.no_grad():
                 found = {"loss": loss.detach(), **self.task.batch_metrics(outputs, batch)}
             if len(batches) > 1:  # in the hot loop, no multiplications by 1
-                share = len(batch.images) / examples
+                share = size(batch) / examples
                 loss = loss * share
                 found = {name: value * share + means.get(name, 0.0) for name, value in found.items()}
             means = found
@@ -208,7 +208,7 @@ class Trainer:
             means = self.task.training_step(self, group)
             if self.average is not None:
                 self.average.update_parameters(self.model)
-            self._pending.append((means, sum(len(batch.images) for batch in group)))
+            self._pending.append((means, sum(size(batch) for batch in group)))
             progress.step += 1
             progress.batch += len(group)
             if self._is_regular(progress.step):
