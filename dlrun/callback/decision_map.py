@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from dlrun.callback.callback import Callback, StepLog
-from dlrun.dataset.source import are_points
 from dlrun.figure.decision_map import decision_map
 from dlrun.task.classification import class_logits
 
@@ -61,24 +60,22 @@ class DecisionMap(Callback):
         self._logits = [] if state["logits"] is None else list(state["logits"])
 
     def _figure(self, trainer: Trainer) -> Figure:
-        source = trainer.data.train.source
-        shown = range(min(self.points, len(source)))
-        points = torch.stack([source[index].flatten().cpu() for index in shown])
-        targets = source.targets[: len(points)].cpu()
-        logits = _logits(trainer, FINE)
-        return decision_map(FINE, logits, points, targets, trainer.data.classes, COARSE, self._logits)
+        train = trainer.data.train
+        shown = train.examples(torch.arange(min(self.points, len(train.source))))
+        logits, classes = _logits(trainer, FINE), trainer.data.classes
+        return decision_map(FINE, logits, shown["point"], shown["target"], classes, COARSE, self._logits)
 
 
 def _has_points(trainer: Trainer) -> bool:
-    return are_points(trainer.data.train.source[0])
+    return "point" in trainer.data.fields and trainer.data.train.source[0]["point"].shape == (2,)
 
 
 def _logits(trainer: Trainer, axis: Tensor) -> Tensor:
     """Of the classes on the grid of these values of x and y, float (S, S, K), rows by y."""
     y, x = torch.meshgrid(axis, axis, indexing="ij")
-    images = torch.stack([x.flatten(), y.flatten()], dim=1)[:, :, None, None]
+    points = torch.stack([x.flatten(), y.flatten()], dim=1)
     was_training = trainer.model.training
     with torch.inference_mode():
-        logits = class_logits(trainer.eval_model.eval()(images.to(trainer.device)))
+        logits = class_logits(trainer.eval_model.eval()(points.to(trainer.device)))
     trainer.model.train(was_training)
     return logits.cpu().reshape(*x.shape, -1)

@@ -19,7 +19,8 @@ from dlrun import weights as checkpoint
 from dlrun.attack.attack import Attack
 from dlrun.attack.ball import length
 from dlrun.attack.checks import logits_of, not_falling, signs_of_masking
-from dlrun.dataset.loader import Batch, Loader
+from dlrun.dataset.batch import Batch, inputs
+from dlrun.dataset.loader import Loader
 from dlrun.errors import UserError
 from dlrun.experiment.statistics import wilson
 from dlrun.figure.accuracy_curve import curve
@@ -44,7 +45,7 @@ class Attacked:
     scores: ClassificationScores
     """Of the attacked images."""
     images: list[Tensor]
-    """The attacked images on the CPU, batches of float (B, C, H, W) in [0,1]; none unless they are to be kept."""
+    """The attacked inputs on the CPU, batches of float (B, ...) in [0,1]; none unless they are to be kept."""
     linf: Tensor
     """The largest change of a pixel, (N,)."""
     l2: Tensor
@@ -72,7 +73,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     warnings = not_falling([(step.eps, step.accuracy) for step in steps])
     if config.check and max(attack.radii) > 0:
         batch = next(trained.data.evaluation(config.split, min(config.check, loader.num_images)).epoch())
-        warnings += signs_of_masking(trained.model, attack, batch.images, batch.targets)
+        warnings += signs_of_masking(trained.model, attack, inputs(batch), batch["target"])
 
     say_table(clean, steps, f"{config.weights}, {config.split}, {len(clean.targets):,} images, {attack.norm}")
     for warning in warnings:
@@ -132,13 +133,14 @@ def one_radius(trained: Trained, attack: Attack, scores: Scoring, keep: bool) ->
     l2: list[Tensor] = []
 
     def before(batch: Batch) -> Batch:
-        attacked = attack(trained.model, batch.images, batch.targets)
-        change = attacked - batch.images
+        clean = inputs(batch)
+        attacked = attack(trained.model, clean, batch["target"])
+        change = attacked - clean
         if keep:
             images.append(attacked.cpu())
-        linf.append(change.abs().amax(dim=(1, 2, 3)).cpu())
+        linf.append(change.abs().flatten(1).amax(dim=1).cpu())
         l2.append(length(change).cpu())
-        return Batch(attacked, batch.targets)
+        return {**batch, next(iter(batch)): attacked}
 
     started = time.perf_counter()
     found = scores(before)
@@ -221,7 +223,7 @@ def draw(
     loader: Loader,
     attack: Attack,
 ) -> None:
-    """``curve.png``, and ``examples.png`` with images that the last radius fooled; both on TensorBoard too."""
+    """``curve.png``, and of images ``examples.png`` with those that the last radius fooled; both on TensorBoard too."""
     board = Board(folder)
     for number, step in enumerate(steps):
         board.scalars({"robust_accuracy": step.accuracy, "eps": step.eps}, number)
@@ -231,10 +233,13 @@ def draw(
         picture = curve([s.eps for s in ordered], {"attacked": [s.accuracy for s in ordered]}, attack.norm)
         picture.savefig(folder / "curve.png", dpi=120)
         board.figure("curve", picture, 0)
+    if not next(iter(loader.fields.values())).is_picture:
+        board.close()
+        return
     last = steps[-1]
     fooled = (~last.right & (clean.predictions == clean.targets)).nonzero().flatten()
     chosen = (fooled if len(fooled) else torch.arange(len(last.right)))[:SHOWN]
-    images = loader.images(chosen).float().div_(255).to(trained.device)
+    images = inputs(loader.examples(chosen)).to(trained.device)
     attacked = attack.at(last.eps)(trained.model, images, clean.targets[chosen].to(trained.device))
     captions = list(zip(seen(trained, images), seen(trained, attacked), strict=True))
     picture = adversarial(images.cpu(), attacked.cpu(), captions)

@@ -22,6 +22,7 @@ from dlrun.certify.bounds import Bound, lower_margins
 from dlrun.certify.lipschitz import constant, radius
 from dlrun.certify.step import Sort, steps
 from dlrun.command.attack import Attacked, measure
+from dlrun.dataset.batch import inputs
 from dlrun.dataset.loader import Loader
 from dlrun.errors import RunError, UserError
 from dlrun.figure.accuracy_curve import curve
@@ -154,7 +155,7 @@ def certify(loader: Loader, prove: Proof, eps: float) -> Certified:
     """Try to prove the class of every image."""
     started = time.perf_counter()
     with torch.no_grad():
-        certain = [prove(batch.images.double(), batch.targets, eps).cpu() for batch in loader.epoch()]
+        certain = [prove(inputs(batch).double(), batch["target"], eps).cpu() for batch in loader.epoch()]
     return Certified(eps, torch.cat(certain), round(time.perf_counter() - started, 3))
 
 

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from dlrun import build, console
 from dlrun.dataset import examples
+from dlrun.dataset.batch import inputs
 from dlrun.dataset.examples import Examples
+from dlrun.dataset.source import classes
 from dlrun.errors import UserError, suggest
 from dlrun.explainer.cam import CAM
 from dlrun.explainer.edges import Edges
@@ -34,6 +36,7 @@ CHECKED = 4
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Explain as the config says, into the run's folder; returns what goes into ``result.json``."""
+    examples.need_images(config)
     build.check_targets(config)
     explainer = build.explainer(config)
     attack = build.attack(config) if config.get("attack") else None
@@ -82,7 +85,7 @@ def choose(config: DictConfig, trained: Trained) -> Examples:
         UserError: no such place or class, or no example of that kind.
     """
     loader, names = trained.data.evaluation(config.split), trained.classes
-    targets, count = loader.source.targets.cpu(), len(loader.source)
+    targets, count = classes(loader.source).cpu(), len(loader.source)
     places = torch.arange(count)
     if config.index is not None:
         asked = list(config.index) if isinstance(config.index, ListConfig) else [config.index]
@@ -106,10 +109,9 @@ def choose(config: DictConfig, trained: Trained) -> Examples:
     places = places[: config.limit]
     if not len(places):
         raise UserError(f"order={config.order} class={wanted}: no image of that kind in the split {config.split}")
-    images = loader.images(places).float().div_(255)
     regions = trained.data.regions
     return Examples(
-        images,
+        inputs(loader.examples(places)),
         [str(place) for place in places.tolist()],
         list(targets[places].tolist()),
         regions[places] if config.split == "test" and regions is not None else None,

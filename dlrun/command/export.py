@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dlrun import build, console
 from dlrun import weights as checkpoint
+from dlrun.dataset.data import input_shape
 from dlrun.errors import RunError, UserError
 from dlrun.model.normalized import Normalized
 from dlrun.run.folder import Run
@@ -33,7 +34,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         raise UserError(f"format=onnx: needs {', '.join(missing)}; pip install 'dlrun[export]'")
     config.trainer.device = "cpu"
     model = open_trained(config, run, with_data=False).model.requires_grad_(False)
-    shape = (config.dataset.channels, config.dataset.image_size, config.dataset.image_size)
+    shape = input_shape(config.dataset)
     batches = [torch.rand(count, *shape) for count in BATCHES]
     path = run.path / FILES[config.format]
     write(model, batches[0], path)

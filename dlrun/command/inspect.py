@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from dlrun import build, console
+from dlrun.dataset.data import input_shape
 from dlrun.errors import UserError
 from dlrun.experiment import claims as expect
 from dlrun.model.layer_table import Layer, layers
@@ -28,7 +29,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     place = torch.device("meta")
     with place:
         model = build.model(config, build.task(config), place, load_weights=False)
-        image = torch.zeros(1, config.dataset.channels, config.dataset.image_size, config.dataset.image_size)
+        image = torch.zeros(1, *input_shape(config.dataset))
         try:
             found = layers(model, image)
         except ValueError as error:

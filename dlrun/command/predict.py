@@ -32,6 +32,7 @@ class Prediction(NamedTuple):
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Predict as the config says, into the run's folder; returns what goes into ``result.json``."""
+    examples.need_images(config)
     build.check_targets(config)
     files = examples.find(config.input)
     trained = open_trained(config, run, with_data=False)
@@ -40,7 +41,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     for found, images in examples.read(files, config):
         interrupt.check()
         with torch.inference_mode(), trained.precision.autocast():
-            logits = class_logits(trained.model(images.to(trained.device).float().div_(255)).float())
+            logits = class_logits(trained.model(images.to(trained.device)).float())
         top = logits.softmax(dim=1).topk(min(config.top_k, logits.shape[1]))
         for path, places, values in zip(found, top.indices.tolist(), top.values.tolist(), strict=True):
             predictions.append(Prediction(path, [trained.classes[place] for place in places], values))

@@ -13,6 +13,7 @@ from torchvision.utils import make_grid
 
 from dlrun import build, console
 from dlrun.dataset import examples
+from dlrun.dataset.batch import inputs
 from dlrun.errors import UserError
 from dlrun.figure.layer_grid import layer_grid
 from dlrun.logger.board import Board
@@ -26,6 +27,7 @@ SHOWN = 8
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Draw as the config says, into the run's folder; returns what goes into ``result.json``."""
+    examples.need_images(config)
     visualizer = build.visualizer(config)
     files = examples.find(config.input)[:1] if visualizer.needs_image and config.input is not None else []
     trained = open_trained(config, run, with_data=visualizer.needs_image and not files)
@@ -36,7 +38,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         test = trained.data.test
         if config.index >= test.num_images:
             raise UserError(f"index={config.index}: no such image; expected 0 to {test.num_images - 1}")
-        image = test.images(torch.tensor([config.index]))[0].float() / 255
+        image = inputs(test.examples(torch.tensor([config.index])))[0]
     size = (dataset.channels, dataset.image_size, dataset.image_size)
     subject = Subject(size, trained.classes, None if image is None else image.to(trained.device))
     with trained.device:

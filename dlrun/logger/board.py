@@ -14,7 +14,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from dlrun.dataset.source import fit
+from dlrun.dataset.field import fit, to_unit
 
 Value = bool | int | float | str | None
 SPRITE = 32  # side in pixels of an image on the projector
@@ -60,8 +60,8 @@ class Board:
             self.writer.add_pr_curve(f"pr/{name}", targets == number, probabilities[:, number], step)
 
     def embedding(self, features: Tensor, labels: list[str], images: Tensor) -> None:
-        """Vectors, float (N, F), for the projector, each with its label and its image, uint8 (N, C, H, W)."""
-        small = fit(images, 3, SPRITE).float().div_(255)
+        """Vectors, float (N, F), for the projector, each with its label and its image, uint8 or float (N, C, H, W)."""
+        small = to_unit(fit(images, 3, SPRITE))
         self.writer.add_embedding(features.cpu(), labels, small, tag="features")
 
     def hparams(self, hparams: dict[str, Value], metrics: list[str], first: Collection[str]) -> None:
