@@ -30,14 +30,15 @@ from dlrun.compute import device, seeding
 from dlrun.compute.precision import Precision
 from dlrun.config import schema
 from dlrun.config.frozen import updated
-from dlrun.dataset.data import Data, prepare
+from dlrun.dataset.data import Data, input_shape, prepare
 from dlrun.dataset.source import Splits
 from dlrun.errors import UserError, suggest
 from dlrun.explainer.explainer import Explainer
 from dlrun.model.normalized import Normalized
+from dlrun.record.recorder import Recorder
 from dlrun.scheduler.schedule import Schedule
 from dlrun.task.task import Task
-from dlrun.training.options import Options
+from dlrun.training.options import TrainerOptions
 from dlrun.training.step import Step
 from dlrun.visualizer.visualizer import Visualizer
 
@@ -143,7 +144,7 @@ def network(config: DictConfig, task: Task) -> nn.Module:
         raise UserError(f"model._target_={config.model._target_}: is no torch.nn.Module")
     if config.get("init") is not None:
         make(config.init, "init")(made)
-    shape = input_shape(config)
+    shape = input_shape(config.dataset)
     try:
         with torch.inference_mode():
             output = made.eval()(torch.zeros(1, *shape))
@@ -156,14 +157,6 @@ def network(config: DictConfig, task: Task) -> nn.Module:
     except ValueError as error:
         raise UserError(f"model={_name(made)}: {error}") from None
     return made
-
-
-def input_shape(config: DictConfig) -> tuple[int, ...]:
-    """The shape of one input of the network."""
-    dataset = config.dataset
-    if dataset.get("shape") is not None:
-        return tuple(dataset.shape)
-    return (dataset.channels, dataset.image_size, dataset.image_size)
 
 
 def model(
@@ -286,9 +279,15 @@ def callbacks(config: DictConfig) -> dict[str, Callback]:
     return {name: make(node, f"callback.{name}") for name, node in nodes.items()}
 
 
-def trainer_options(config: DictConfig) -> Options:
+def recorder(config: DictConfig, folder: Path, figures: str = "") -> Recorder:
+    """The recorder of a run in a folder, with the config's loggers; figures go to a folder in it."""
+    nodes = {str(name): node for name, node in (config.get("logger") or {}).items() if node is not None}
+    return Recorder(folder, [make(node, f"logger.{name}") for name, node in nodes.items()], figures)
+
+
+def trainer_options(config: DictConfig) -> TrainerOptions:
     """The ``trainer`` section, typed."""
-    return Options.model_validate(OmegaConf.to_container(config.trainer, resolve=True))
+    return TrainerOptions.model_validate(OmegaConf.to_container(config.trainer, resolve=True))
 
 
 def make(node: DictConfig, key: str, **extra: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from omegaconf import DictConfig
 
@@ -15,16 +15,24 @@ from dlrun.model import pretrained
 from dlrun.run.folder import Run
 
 
-def open_trained(config: DictConfig, run: Run, with_data: bool = True) -> tuple[Parts, list[str]]:
+@dataclass
+class Trained(Parts):
     """What ``run=DIR``, or ``model=NAME weights=FILE dataset=NAME``, stands for; the model is in evaluation mode.
+
+    Args:
+        classes: their names.
+    """
+
+    classes: list[str]
+
+
+def open_trained(config: DictConfig, run: Run, with_data: bool = True) -> Trained:
+    """Open the trained model that a config names.
 
     Args:
         config: the whole config.
         run: gets the config with what only the data could tell.
         with_data: False reads the dataset only where nothing else tells its classes, mean and std.
-
-    Returns:
-        The parts, and the names of the classes.
 
     Raises:
         UserError: neither a run nor weights are given, or anything in the config is wrong.
@@ -34,7 +42,7 @@ def open_trained(config: DictConfig, run: Run, with_data: bool = True) -> tuple[
     parts = build.parts(config, with_data or classes is None)
     parts.model.eval()
     run.save_config(parts.config)
-    return parts, parts.data.classes if parts.loaded else classes or []
+    return Trained(**vars(parts), classes=parts.data.classes if parts.loaded else classes or [])
 
 
 def choose_weights(config: DictConfig, run: Run) -> tuple[DictConfig, list[str] | None]:

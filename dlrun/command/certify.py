@@ -28,7 +28,8 @@ from dlrun.errors import RunError, UserError
 from dlrun.figure.accuracy_curve import curve
 from dlrun.logger.board import Board
 from dlrun.run.folder import Run
-from dlrun.task.classification import ClassificationScores, class_logits
+from dlrun.model.logits import class_logits
+from dlrun.task.classification import ClassificationScores
 from dlrun.trained import open_trained
 
 TOLERANCE = 1e-5

@@ -16,7 +16,7 @@ from dlrun.dataset import examples
 from dlrun.figure.image_grid import image_grid
 from dlrun.logger.board import Board
 from dlrun.run.folder import Run
-from dlrun.task.classification import class_logits
+from dlrun.model.logits import class_logits
 from dlrun.trained import open_trained
 
 SHOWN = 16  # pictures in the table and on TensorBoard

@@ -30,7 +30,7 @@ from dlrun.training.average import moving_average
 from dlrun.training.cursor import Cursor, Goal
 from dlrun.training.diverged import DivergedError, check_scores, check_steps
 from dlrun.training.evaluation import score
-from dlrun.training.options import Options
+from dlrun.training.options import TrainerOptions
 from dlrun.training.pending import Pending
 from dlrun.training.phase import Extent, Phase, Plan
 from dlrun.training.records import best_tag, record_epoch, record_steps
@@ -64,7 +64,7 @@ class Trainer:
         plans: Sequence[Plan],
         task: Task,
         schedule: Schedule,
-        options: Options,
+        options: TrainerOptions,
         device: torch.device,
         callbacks: Mapping[str, Callback],
         recorder: Recorder,
