@@ -1,4 +1,4 @@
-"""What TensorBoard, or another logger, shows besides the curves: sample images, the model's graph, the test's pictures."""
+"""What TensorBoard, or another logger, shows besides curves: sample images, the graph, the test's pictures."""
 
 from __future__ import annotations
 
