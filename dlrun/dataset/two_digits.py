@@ -31,17 +31,25 @@ def load(root: str, image_size: int = 56, source: str = "mnist", train: int = 20
     """
     if image_size % 2:
         raise UserError(f"dataset.image_size={image_size}: expected an even number, for two halves")
-    if source == "mnist":
-        single = load_torchvision("torchvision.datasets.MNIST", root)
-    elif source == "digits":
-        single = digits.load(image_size // 2)
-    else:
-        raise UserError(f"dataset.source.source={source}: no such choice; expected mnist or digits")
+    single = single_digits(source, root, image_size // 2)
     assert isinstance(single.train, TensorSource)
     assert isinstance(single.test, TensorSource)
     trained, _ = _canvases(single.train, image_size, train, seed=0)
     tested, regions = _canvases(single.test, image_size, test, seed=1)
     return Splits(trained, tested, single.classes, regions=regions)
+
+
+def single_digits(source: str, root: str, size: int) -> Splits:
+    """Digits to be put on canvases: ``mnist``, or ``digits`` for those that come with scikit-learn, in this size.
+
+    Raises:
+        UserError: another source, or no MNIST in ``root``.
+    """
+    if source == "mnist":
+        return load_torchvision("torchvision.datasets.MNIST", root)
+    if source == "digits":
+        return digits.load(size)
+    raise UserError(f"dataset.source.source={source}: no such choice; expected mnist or digits")
 
 
 def _canvases(source: TensorSource, image_size: int, count: int, seed: int) -> tuple[TensorSource, Tensor]:

@@ -11,14 +11,7 @@ from dlrun.attack.gradient_attack import GradientAttack
 from dlrun.dataset.batch import Batch
 from dlrun.model.logits import class_logits
 from dlrun.task.classification import Classification, ClassificationScores, hard
-from dlrun.task.task import Clock, Forward, Net
-
-
-def plain(model: Net) -> nn.Module:
-    """The model that a compiled one was made of: an attack changes its mode, which would compile it again."""
-    assert isinstance(model, nn.Module)
-    made: nn.Module = getattr(model, "_orig_mod", model)
-    return made
+from dlrun.task.task import Clock, Forward, Net, plain
 
 
 class AdversarialScores(ClassificationScores):

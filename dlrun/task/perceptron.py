@@ -7,9 +7,8 @@ from torch import Tensor
 from dlrun.dataset.batch import Batch, inputs
 from dlrun.errors import UserError
 from dlrun.model.perceptron import Perceptron as Network
-from dlrun.task.adversarial import plain
 from dlrun.task.classification import Classification
-from dlrun.task.task import Forward, Net
+from dlrun.task.task import Forward, Net, plain
 
 
 class Perceptron(Classification):

@@ -19,6 +19,13 @@ Net = Callable[[Tensor], Tensor]
 """The model, perhaps compiled: takes what a batch's first entry holds. Networks of other inputs are called by name."""
 
 
+def plain(net: Net) -> nn.Module:
+    """The model that a compiled one was made of, for what may not run compiled: its parts, its mode."""
+    assert isinstance(net, nn.Module)
+    made: nn.Module = getattr(net, "_orig_mod", net)
+    return made
+
+
 class Forward(NamedTuple):
     """The loss of a batch, a scalar (mean over its examples), and the model's outputs."""
 
