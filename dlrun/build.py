@@ -30,7 +30,9 @@ from dlrun.dataset.data import Data, prepare
 from dlrun.dataset.source import Splits
 from dlrun.errors import UserError, suggest
 from dlrun.explainer.explainer import Explainer
+from dlrun.logger.logger import Logger
 from dlrun.model.normalized import Normalized
+from dlrun.record.recorder import Recorder
 from dlrun.scheduler.schedule import Schedule
 from dlrun.task.task import Task
 from dlrun.visualizer.visualizer import Visualizer
@@ -160,6 +162,27 @@ def schedule(config: DictConfig) -> Schedule:
 def callbacks(config: DictConfig) -> list[Callback]:
     """The callbacks, in the config's order; one set to null is left out."""
     return [make(node, f"callback.{name}") for name, node in config.callback.items() if node is not None]
+
+
+def recorder(config: DictConfig, folder: Path, figures: str = "") -> Recorder:
+    """What a run records goes here; opens nothing yet.
+
+    Args:
+        config: its section ``logger`` names the loggers; one set to null is left out.
+        folder: the run's folder.
+        figures: the folder in it for figures.
+
+    Raises:
+        UserError: the package of a logger is not installed.
+    """
+    loggers = []
+    for name, node in (config.get("logger") or {}).items():
+        if node is not None:
+            made = make(node, f"logger.{name}")
+            if not isinstance(made, Logger):
+                raise UserError(f"logger.{name}._target_={node._target_}: is no dlrun.logger.logger.Logger")
+            loggers.append(made)
+    return Recorder(folder, loggers, figures)
 
 
 def trainer_options(config: DictConfig) -> schema.Trainer:

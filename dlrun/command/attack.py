@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,7 +22,7 @@ from dlrun.errors import UserError
 from dlrun.experiment.statistics import wilson
 from dlrun.figure.accuracy_curve import curve
 from dlrun.figure.adversarial import adversarial
-from dlrun.logger.board import Board
+from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
 from dlrun.task.classification import Classification, ClassificationScores
 from dlrun.trained import Trained, open_trained
@@ -65,6 +63,12 @@ class Attacked:
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Attack as the config says, into the run's folder; returns what goes into ``result.json``."""
+    with build.recorder(config, run.path) as recorder:
+        return attack_model(config, run, recorder)
+
+
+def attack_model(config: DictConfig, run: Run, recorder: Recorder) -> dict[str, Any]:
+    """See :func:`main`."""
     attack = build.attack(config)
     trained = open_trained(config, run)
     loader = trained.data.evaluation(config.split, config.limit)
@@ -77,9 +81,9 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     say_table(clean, steps, f"{config.weights}, {config.split}, {len(clean.targets):,} images, {attack.norm}")
     for warning in warnings:
         console.say(f"warning: {warning}")
-    write_table(run.path / "curve.csv", steps)
-    write_examples(run.path / "examples.csv", clean, steps, trained.classes)
-    draw(run.path, clean, steps, trained, loader, attack)
+    recorder.table("curve", [row(step) for step in steps])
+    recorder.table("examples", list(example_rows(clean, steps, trained.classes)))
+    draw(recorder, clean, steps, trained, loader, attack)
     if config.save:
         tensors = {"images": torch.stack([torch.cat(step.images) for step in steps]), "targets": clean.targets}
         checkpoint.save({**tensors, "eps": [step.eps for step in steps]}, run.path / "adversarial.pt")
@@ -183,64 +187,51 @@ def say_table(clean: ClassificationScores, steps: Sequence[Attacked], title: str
     console.say(table)
 
 
-def write_table(path: Path, steps: Sequence[Attacked]) -> None:
-    """A row for each radius."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(row(steps[0])))
-        writer.writeheader()
-        writer.writerows(row(step) for step in steps)
-
-
-def write_examples(path: Path, clean: ClassificationScores, steps: Sequence[Attacked], classes: list[str]) -> None:
+def example_rows(
+    clean: ClassificationScores, steps: Sequence[Attacked], classes: list[str]
+) -> Iterator[dict[str, Any]]:
     """A row for every radius and example, in the order of the split."""
-    header = "eps index target clean_prediction clean_probability prediction probability correct linf l2"
+    names = ["target", "clean_prediction", "clean_probability", "prediction", "probability", "correct", "linf", "l2"]
     before = clean.probabilities.max(dim=1).values.tolist()
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(header.split())
-        for step in steps:
-            columns = zip(
-                [classes[target] for target in clean.targets.tolist()],
-                [classes[prediction] for prediction in clean.predictions.tolist()],
-                [f"{probability:.6f}" for probability in before],
-                [classes[prediction] for prediction in step.scores.predictions.tolist()],
-                [f"{probability:.6f}" for probability in step.scores.probabilities.max(dim=1).values.tolist()],
-                step.right.int().tolist(),
-                [f"{change:.6f}" for change in step.linf.tolist()],
-                [f"{change:.6f}" for change in step.l2.tolist()],
-                strict=True,
-            )
-            writer.writerows([step.eps, index, *values] for index, values in enumerate(columns))
+    for step in steps:
+        columns = zip(
+            [classes[target] for target in clean.targets.tolist()],
+            [classes[prediction] for prediction in clean.predictions.tolist()],
+            [f"{probability:.6f}" for probability in before],
+            [classes[prediction] for prediction in step.scores.predictions.tolist()],
+            [f"{probability:.6f}" for probability in step.scores.probabilities.max(dim=1).values.tolist()],
+            step.right.int().tolist(),
+            [f"{change:.6f}" for change in step.linf.tolist()],
+            [f"{change:.6f}" for change in step.l2.tolist()],
+            strict=True,
+        )
+        for index, values in enumerate(columns):
+            yield {"eps": step.eps, "index": index, **dict(zip(names, values, strict=True))}
 
 
 def draw(
-    folder: Path,
+    recorder: Recorder,
     clean: ClassificationScores,
     steps: Sequence[Attacked],
     trained: Trained,
     loader: Loader,
     attack: Attack,
 ) -> None:
-    """``curve.png``, and ``examples.png`` with images that the last radius fooled; both on TensorBoard too."""
-    board = Board(folder)
+    """``curve.png``, and ``examples.png`` with images that the last radius fooled."""
     for number, step in enumerate(steps):
-        board.scalars({"robust_accuracy": step.accuracy, "eps": step.eps}, number)
-    board.scalars({"clean_accuracy": clean.metrics()["accuracy"]}, 0)
+        recorder.scalars({"robust_accuracy": step.accuracy, "eps": step.eps}, number)
+    recorder.scalars({"clean_accuracy": clean.metrics()["accuracy"]}, 0)
     if len(steps) > 1:
         ordered = sorted(steps, key=lambda step: step.eps)
         picture = curve([s.eps for s in ordered], {"attacked": [s.accuracy for s in ordered]}, attack.norm)
-        picture.savefig(folder / "curve.png", dpi=120)
-        board.figure("curve", picture, 0)
+        recorder.figure("curve", picture)
     last = steps[-1]
     fooled = (~last.right & (clean.predictions == clean.targets)).nonzero().flatten()
     chosen = (fooled if len(fooled) else torch.arange(len(last.right)))[:SHOWN]
     images = loader.images(chosen).float().div_(255).to(trained.device)
     attacked = attack.at(last.eps)(trained.model, images, clean.targets[chosen].to(trained.device))
     captions = list(zip(seen(trained, images), seen(trained, attacked), strict=True))
-    picture = adversarial(images.cpu(), attacked.cpu(), captions)
-    picture.savefig(folder / "examples.png", dpi=120)
-    board.figure("examples", picture, 0)
-    board.close()
+    recorder.figure("examples", adversarial(images.cpu(), attacked.cpu(), captions))
 
 
 def seen(trained: Trained, images: Tensor) -> list[str]:

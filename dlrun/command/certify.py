@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import csv
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +23,7 @@ from dlrun.command.attack import Attacked, measure
 from dlrun.dataset.loader import Loader
 from dlrun.errors import RunError, UserError
 from dlrun.figure.accuracy_curve import curve
-from dlrun.logger.board import Board
+from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
 from dlrun.task.classification import ClassificationScores, class_logits
 from dlrun.trained import open_trained
@@ -62,6 +60,12 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         UserError: the network has a layer that no bound is known for, or the method does not suit network or norm.
         RunError: an attack fooled the network within a radius for which it is certified: an error in dlrun.
     """
+    with build.recorder(config, run.path) as recorder:
+        return certify_model(config, run, recorder)
+
+
+def certify_model(config: DictConfig, run: Run, recorder: Recorder) -> dict[str, Any]:
+    """See :func:`main`."""
     config.attack.eps = config.eps
     attack = build.attack(config)
     trained = open_trained(config, run)
@@ -84,12 +88,9 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         values = (f"{row[name]:.4f}" for name in ("robust_accuracy", "certified_accuracy"))
         table.add_row(f"{right.eps:.4g}", *values, f"{right.seconds:.1f}")
     console.say(table)
-    with (run.path / "curve.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    write_examples(run.path / "examples.csv", clean, attacked, proved, trained.classes)
-    draw(run.path, rows, attack)
+    recorder.table("curve", rows)
+    recorder.table("examples", list(example_rows(clean, attacked, proved, trained.classes)))
+    draw(recorder, rows, attack)
     return {
         "metrics": {"clean_accuracy": accuracy, **{name: rows[-1][name] for name in list(rows[-1])[1:]}},
         "curve": rows,
@@ -173,39 +174,36 @@ def check_consistent(proved: Sequence[Certified], attacked: Sequence[Attacked]) 
             )
 
 
-def write_examples(
-    path: Path,
-    clean: ClassificationScores,
-    attacked: Sequence[Attacked],
-    proved: Sequence[Certified],
-    classes: list[str],
-) -> None:
+def example_rows(
+    clean: ClassificationScores, attacked: Sequence[Attacked], proved: Sequence[Certified], classes: list[str]
+) -> Iterator[dict[str, Any]]:
     """A row for every radius and example, in the order of the split."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["eps", "index", "target", "clean_prediction", "resists", "certified"])
-        for left, right in zip(attacked, proved, strict=True):
-            columns = zip(
-                [classes[target] for target in clean.targets.tolist()],
-                [classes[prediction] for prediction in clean.predictions.tolist()],
-                left.right.int().tolist(),
-                right.certain.int().tolist(),
-                strict=True,
-            )
-            writer.writerows([right.eps, index, *values] for index, values in enumerate(columns))
+    for left, right in zip(attacked, proved, strict=True):
+        columns = zip(
+            clean.targets.tolist(),
+            clean.predictions.tolist(),
+            left.right.int().tolist(),
+            right.certain.int().tolist(),
+            strict=True,
+        )
+        for index, (target, prediction, resists, certain) in enumerate(columns):
+            yield {
+                "eps": right.eps,
+                "index": index,
+                "target": classes[target],
+                "clean_prediction": classes[prediction],
+                "resists": resists,
+                "certified": certain,
+            }
 
 
-def draw(folder: Path, rows: Sequence[dict[str, float]], attack: Attack) -> None:
-    """``curve.png``: both accuracies in one figure; on TensorBoard too."""
+def draw(recorder: Recorder, rows: Sequence[dict[str, float]], attack: Attack) -> None:
+    """``curve.png``: both accuracies in one figure."""
     ordered = sorted(rows, key=lambda row: row["eps"])
     accuracies = {
         "attacked (upper bound)": [row["robust_accuracy"] for row in ordered],
         "certified (lower bound)": [row["certified_accuracy"] for row in ordered],
     }
-    picture = curve([row["eps"] for row in ordered], accuracies, attack.norm)
-    picture.savefig(folder / "curve.png", dpi=120)
-    board = Board(folder)
-    board.figure("curve", picture, 0)
+    recorder.figure("curve", curve([row["eps"] for row in ordered], accuracies, attack.norm))
     for number, row in enumerate(rows):
-        board.scalars(row, number)
-    board.close()
+        recorder.scalars(row, number)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from omegaconf import DictConfig
 from rich.table import Table
 
-from dlrun import console
+from dlrun import build, console
 from dlrun.errors import UserError
-from dlrun.figure.confusion_matrix import confusion_matrix
-from dlrun.logger.board import Board
+from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
 from dlrun.task.classification import ClassificationScores
 from dlrun.trained import open_trained
@@ -21,6 +19,12 @@ from dlrun.training.evaluation import score
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Evaluate as the config says, into the run's folder; returns what goes into ``result.json``."""
+    with build.recorder(config, run.path) as recorder:
+        return evaluate(config, run, recorder)
+
+
+def evaluate(config: DictConfig, run: Run, recorder: Recorder) -> dict[str, Any]:
+    """See :func:`main`."""
     trained = open_trained(config, run)
     task, classes, loader = trained.task, trained.classes, trained.data.evaluation(config.split, config.limit)
     scores = score(task, trained.model, loader, trained.precision)
@@ -29,13 +33,10 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
 
     detailed = scores.detailed(config.top_k)
     say_tables(detailed, scores, classes, f"{config.weights}, {config.split}, {loader.num_images:,} images")
-    write_predictions(run.path / "predictions.csv", scores, classes)
-    confusion_matrix(scores.confusion(), classes).savefig(run.path / "confusion_matrix.png", dpi=120)
+    recorder.table("predictions", list(prediction_rows(scores, classes)))
     metrics = {f"{config.split}/{name}": value for name, value in detailed.items()}
-    board = Board(run.path)
-    board.scalars(metrics, 0)
-    task.log_scores(board, scores, loader, classes, 0)
-    board.close()
+    recorder.scalars(metrics, 0)
+    task.log_scores(recorder, scores, loader, classes, 0)  # type: ignore[arg-type]
     per_class = {name: values.tolist() for name, values in scores.per_class().items()}
     return {
         "metrics": metrics,
@@ -58,13 +59,15 @@ def say_tables(detailed: dict[str, float], scores: ClassificationScores, classes
     console.say(figures, table)
 
 
-def write_predictions(path: Path, scores: ClassificationScores, classes: list[str]) -> None:
+def prediction_rows(scores: ClassificationScores, classes: list[str]) -> Iterator[dict[str, Any]]:
     """A row for every example, in the order of the split."""
     probabilities, predictions = scores.probabilities.max(dim=1)
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["index", "target", "prediction", "probability", "correct"])
-        rows = zip(scores.targets.tolist(), predictions.tolist(), probabilities.tolist(), strict=True)
-        for index, (target, prediction, probability) in enumerate(rows):
-            correct = int(target == prediction)
-            writer.writerow([index, classes[target], classes[prediction], f"{probability:.6f}", correct])
+    rows = zip(scores.targets.tolist(), predictions.tolist(), probabilities.tolist(), strict=True)
+    for index, (target, prediction, probability) in enumerate(rows):
+        yield {
+            "index": index,
+            "target": classes[target],
+            "prediction": classes[prediction],
+            "probability": f"{probability:.6f}",
+            "correct": int(target == prediction),
+        }

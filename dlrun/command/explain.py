@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -19,10 +18,10 @@ from dlrun.explainer.explainer import Explainer
 from dlrun.explainer.guided_backprop import GuidedBackprop
 from dlrun.explainer.layer import find
 from dlrun.explainer.random import Random
-from dlrun.explanation.files import Row, draw, say_table, show_attacked, table, write_maps, write_table
+from dlrun.explanation.files import Row, draw, printed, say_table, show_attacked, table, write_maps
 from dlrun.explanation.maps import Explanation, UnderAttack, verdict
 from dlrun.figure.sanity import randomization
-from dlrun.logger.board import Board
+from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
 from dlrun.task.classification import ClassificationScores
 from dlrun.trained import Trained, open_trained
@@ -34,6 +33,12 @@ CHECKED = 4
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Explain as the config says, into the run's folder; returns what goes into ``result.json``."""
+    with build.recorder(config, run.path) as recorder:
+        return explain(config, run, recorder)
+
+
+def explain(config: DictConfig, run: Run, recorder: Recorder) -> dict[str, Any]:
+    """See :func:`main`."""
     build.check_targets(config)
     explainer = build.explainer(config)
     attack = build.attack(config) if config.get("attack") else None
@@ -56,20 +61,18 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     metrics, sentences = believe(config, explanation, method, maps, rows)
     say_table(rows, f"{method}, {config.weights}")
     write_maps(run.path / "maps.npz", maps, explanation)
-    write_table(run.path / "explanations.csv", rows)
-    board = Board(run.path)
-    draw(run.path, board, explanation, maps, rows, config.pictures)
+    recorder.table("explanations", printed(rows))
+    draw(recorder, explanation, maps, rows, config.pictures)
     if attack:
         how = f"{config.attack._target_.split('.')[-2]} ({attack.norm}, eps={attack.eps:.4g})"
         found = explanation.under_attack(attack, explainer, maps)
         title = f"{method} before and after {how}"
-        show_attacked(run.path, board, rows, explanation, maps, found, names, title, config.pictures)
+        show_attacked(recorder, rows, explanation, maps, found, names, title, config.pictures)
         metrics |= found.metrics
         sentences.append(say_attacked(how, found, method))
-    board.scalars(metrics, 0)
+    recorder.scalars(metrics, 0)
     if config.randomize:
-        sentences.append(check_sanity(run.path, board, explanation, explainer, method, config.seed))
-    board.close()
+        sentences.append(check_sanity(recorder, explanation, explainer, method, config.seed))
     for sentence in sentences:
         console.say(sentence)
     return {"metrics": metrics, "examples": len(chosen.images), "classes": names, "verdict": sentences}
@@ -158,9 +161,7 @@ def say_attacked(attack: str, found: UnderAttack, method: str) -> str:
     )
 
 
-def check_sanity(
-    folder: Path, board: Board, explanation: Explanation, explainer: Explainer, method: str, seed: int
-) -> str:
+def check_sanity(recorder: Recorder, explanation: Explanation, explainer: Explainer, method: str, seed: int) -> str:
     """Draw the weights anew from the top down; a figure, a table, and a sentence.
 
     Guided backpropagation, which changes least of all, is shown beside the explainer where the model has ReLUs.
@@ -174,14 +175,11 @@ def check_sanity(
     figure = randomization(
         stages, correlations, explanation.examples.images[0].cpu(), {name: check.maps for name, check in checks.items()}
     )
-    figure.savefig(folder / "randomization.png", dpi=120)
-    board.figure("randomization", figure, 0)
-    write_table(
-        folder / "randomization.csv",
-        [
-            {"stage": stage, **{name: values[place] for name, values in correlations.items()}}
-            for place, stage in enumerate(stages)
-        ],
-    )
+    recorder.figure("randomization", figure)
+    rows: list[Row] = [
+        {"stage": stage, **{name: values[place] for name, values in correlations.items()}}
+        for place, stage in enumerate(stages)
+    ]
+    recorder.table("randomization", printed(rows))
     ends = ", ".join(f"{name} {values[-1]:.3f}" for name, values in correlations.items())
     return f"with all weights drawn anew, the rank correlation with the trained model's maps is: {ends}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import asdict
 from typing import Any
 
@@ -55,10 +54,8 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     for name, value in metrics.items():
         figures.add_row(name, f"{value:,.2f}" if isinstance(value, float) else f"{value:,}")
     console.say(figures)
-    with (run.path / "layers.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(Layer.__dataclass_fields__))
-        writer.writeheader()
-        writer.writerows({**asdict(layer), "shape": "x".join(map(str, layer.shape))} for layer in found)
+    with build.recorder(config, run.path) as recorder:
+        recorder.table("layers", [{**asdict(layer), "shape": "x".join(map(str, layer.shape))} for layer in found])
     return {"metrics": metrics}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,12 +13,12 @@ from torch import Tensor
 from dlrun import build, console, interrupt
 from dlrun.dataset import examples
 from dlrun.figure.image_grid import image_grid
-from dlrun.logger.board import Board
+from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
 from dlrun.task.classification import class_logits
 from dlrun.trained import open_trained
 
-SHOWN = 16  # pictures in the table and on TensorBoard
+SHOWN = 16  # pictures in the table and in the figure
 
 
 class Prediction(NamedTuple):
@@ -32,6 +31,12 @@ class Prediction(NamedTuple):
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Predict as the config says, into the run's folder; returns what goes into ``result.json``."""
+    with build.recorder(config, run.path) as recorder:
+        return predict(config, run, recorder)
+
+
+def predict(config: DictConfig, run: Run, recorder: Recorder) -> dict[str, Any]:
+    """See :func:`main`."""
     build.check_targets(config)
     files = examples.find(config.input)
     trained = open_trained(config, run, with_data=False)
@@ -46,11 +51,9 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
             predictions.append(Prediction(path, [trained.classes[place] for place in places], values))
         shown += list(images[: SHOWN - len(shown)])
     say_table(predictions)
-    write_csv(run.path / "predictions.csv", predictions)
+    recorder.table("predictions", rows(predictions))
     captions = [f"{labels[0]} {values[0]:.0%}" for _, labels, values in predictions[:SHOWN]]
-    board = Board(run.path)
-    board.figure("predictions", image_grid(torch.stack(shown), captions), 0)
-    board.close()
+    recorder.figure("predictions", image_grid(torch.stack(shown), captions))
     return {"images": len(predictions), "unreadable": len(files) - len(predictions), "classes": trained.classes}
 
 
@@ -66,11 +69,10 @@ def say_table(predictions: list[Prediction]) -> None:
         console.say(f"and {len(predictions) - SHOWN:,} more in predictions.csv")
 
 
-def write_csv(path: Path, predictions: list[Prediction]) -> None:
+def rows(predictions: list[Prediction]) -> list[dict[str, Any]]:
     """A row for every picture and rank."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["file", "rank", "class", "probability"])
-        for file, labels, values in predictions:
-            for rank, (label, value) in enumerate(zip(labels, values, strict=True), start=1):
-                writer.writerow([file, rank, label, f"{value:.6f}"])
+    return [
+        {"file": file, "rank": rank, "class": label, "probability": f"{value:.6f}"}
+        for file, labels, values in predictions
+        for rank, (label, value) in enumerate(zip(labels, values, strict=True), start=1)
+    ]

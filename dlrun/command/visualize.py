@@ -15,7 +15,7 @@ from dlrun import build, console
 from dlrun.dataset import examples
 from dlrun.errors import UserError
 from dlrun.figure.layer_grid import layer_grid
-from dlrun.logger.board import Board
+from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
 from dlrun.trained import open_trained
 from dlrun.visualizer.visualizer import Subject
@@ -26,6 +26,12 @@ SHOWN = 8
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Draw as the config says, into the run's folder; returns what goes into ``result.json``."""
+    with build.recorder(config, run.path) as recorder:
+        return visualize(config, run, recorder)
+
+
+def visualize(config: DictConfig, run: Run, recorder: Recorder) -> dict[str, Any]:
+    """See :func:`main`."""
     visualizer = build.visualizer(config)
     files = examples.find(config.input)[:1] if visualizer.needs_image and config.input is not None else []
     trained = open_trained(config, run, with_data=visualizer.needs_image and not files)
@@ -42,20 +48,17 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     with trained.device:
         shown = visualizer.show(trained.model, subject)
 
-    board = Board(run.path)
     for name, values in shown.curves.items():
         for step, value in enumerate(values):
-            board.scalars({name: value}, step)
+            recorder.scalars({name: value}, step)
     if shown.frames is not None:
         write_film(run.path / "ascent.gif", shown.frames)
         chosen = torch.linspace(0, len(shown.frames) - 1, min(SHOWN, len(shown.frames))).long()
         strip = {f"frame {k}": shown.frames[k].cpu() for k in chosen.tolist()}
         shown.figures["filmstrip"] = layer_grid(strip, [[""] * shown.frames.shape[1]] * len(strip))
     for name, figure in shown.figures.items():
-        figure.savefig(run.path / f"{name}.png", dpi=120)
-        board.figure(name, figure, 0)
-    board.scalars(shown.metrics, 0)
-    board.close()
+        recorder.figure(name, figure)
+    recorder.scalars(shown.metrics, 0)
     for name, value in shown.metrics.items():
         console.say(f"{name} {value:.4f}")
     return {"metrics": shown.metrics, "classes": trained.classes}

@@ -163,6 +163,7 @@ class Verb(Command):
     task: Component
     loss: Component
     trainer: Trainer
+    logger: dict[str, Component | None] = {}
 
 
 class Train(Verb):
