@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from dlrun.callback.callback import Callback, StepLog
-from dlrun.dataset.source import are_points
 from dlrun.figure.decision_map import decision_map
-from dlrun.task.classification import class_logits
+from dlrun.model.logits import class_logits
 
 if TYPE_CHECKING:
     from dlrun.task.task import Scores
@@ -36,41 +35,47 @@ class DecisionMap(Callback):
 
     def on_log(self, trainer: Trainer, log: StepLog) -> None:
         """Keep the border, if it has moved."""
-        if self.history and log.regular and _has_points(trainer):
+        if self.history and _has_points(trainer):
             logits = _logits(trainer, COARSE)
             if not self._logits or not torch.equal(logits, self._logits[-1]):
                 self._logits.append(logits)
 
     def on_epoch_end(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
         """Draw, now and then."""
-        every = max(trainer.total_epochs // self.maps, 1)
-        if trainer.progress.epoch % every == 0 and _has_points(trainer):
-            trainer.show("decision_map", self._figure(trainer))
+        every = max(trainer.extent.last_epoch // self.maps, 1)
+        if trainer.cursor.epoch % every == 0 and _has_points(trainer):
+            trainer.recorder.figure("decision_map", self._figure(trainer), trainer.cursor.step)
 
     def on_test_end(self, trainer: Trainer, metrics: dict[str, float], scores: Scores) -> None:
         """Draw the model that was tested."""
         if _has_points(trainer):
-            trainer.show("decision_map", self._figure(trainer))
+            trainer.recorder.figure("decision_map", self._figure(trainer), trainer.cursor.step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The borders so far, as logits on the coarse grid."""
+        return {"logits": torch.stack(self._logits) if self._logits else None}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a :meth:`state_dict`."""
+        self._logits = [] if state["logits"] is None else list(state["logits"])
 
     def _figure(self, trainer: Trainer) -> Figure:
-        source = trainer.data.train.source
-        shown = range(min(self.points, len(source)))
-        points = torch.stack([source[index].flatten().cpu() for index in shown])
-        targets = source.targets[: len(points)].cpu()
-        logits = _logits(trainer, FINE)
-        return decision_map(FINE, logits, points, targets, trainer.data.classes, COARSE, self._logits)
+        train = trainer.data.train
+        shown = train.examples(torch.arange(min(self.points, len(train.source))))
+        logits, classes = _logits(trainer, FINE), trainer.data.classes
+        return decision_map(FINE, logits, shown["point"], shown["target"], classes, COARSE, self._logits)
 
 
 def _has_points(trainer: Trainer) -> bool:
-    return are_points(trainer.data.train.source[0])
+    return "point" in trainer.data.fields and trainer.data.train.source[0]["point"].shape == (2,)
 
 
 def _logits(trainer: Trainer, axis: Tensor) -> Tensor:
     """Of the classes on the grid of these values of x and y, float (S, S, K), rows by y."""
     y, x = torch.meshgrid(axis, axis, indexing="ij")
-    images = torch.stack([x.flatten(), y.flatten()], dim=1)[:, :, None, None]
+    points = torch.stack([x.flatten(), y.flatten()], dim=1)
     was_training = trainer.model.training
     with torch.inference_mode():
-        logits = class_logits(trainer.eval_model.eval()(images.to(trainer.device)))
+        logits = class_logits(trainer.eval_model.eval()(points.to(trainer.device)))
     trainer.model.train(was_training)
     return logits.cpu().reshape(*x.shape, -1)

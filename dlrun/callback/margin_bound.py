@@ -9,6 +9,7 @@ import torch
 from sklearn.svm import LinearSVC
 
 from dlrun.callback.callback import Callback
+from dlrun.dataset.batch import inputs
 from dlrun.model.perceptron import Perceptron
 
 if TYPE_CHECKING:
@@ -29,16 +30,15 @@ class MarginBound(Callback):
         network = trainer.model.network
         assert isinstance(network, Perceptron)
         batches = list(trainer.data.train.epoch(0))
-        model, images = trainer.model, torch.cat([batch.images for batch in batches])
-        images = (images - model.mean) / model.std if model.normalizes else images
-        inputs = images.flatten(1).double().cpu().numpy()
-        inputs = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
-        signs = 2 * torch.cat([batch.targets for batch in batches]).cpu().numpy() - 1
+        seen = trainer.model.normalize(torch.cat([inputs(batch) for batch in batches]))
+        points = seen.flatten(1).double().cpu().numpy()
+        points = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+        signs = 2 * torch.cat([batch["target"] for batch in batches]).cpu().numpy() - 1
         machine = LinearSVC(C=1e4, loss="hinge", fit_intercept=False, max_iter=200_000, random_state=0)
-        normal = machine.fit(inputs, signs).coef_[0]
+        normal = machine.fit(points, signs).coef_[0]
         found = {"test/updates": float(network.updates)}
-        margin = (signs * (inputs @ normal)).min()
+        margin = (signs * (points @ normal)).min()
         if margin > 0:
-            largest = np.linalg.norm(inputs, axis=1).max()
+            largest = np.linalg.norm(points, axis=1).max()
             found["test/updates_bound"] = float((largest * np.linalg.norm(normal) / margin) ** 2)
         return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dlrun.callback.callback import Callback
+from dlrun.dataset.batch import inputs
 from dlrun.errors import UserError
 from dlrun.figure.templates import templates
 from dlrun.model.linear import Linear
@@ -21,7 +22,7 @@ class Templates(Callback):
         UserError: the model is another.
     """
 
-    def on_fit_start(self, trainer: Trainer) -> None:
+    def on_phase_start(self, trainer: Trainer) -> None:
         """Refuse other models."""
         if not isinstance(trainer.model.network, Linear):
             raise UserError("callback.templates: draws model=linear, whose weights are images")
@@ -29,6 +30,6 @@ class Templates(Callback):
     def on_test_end(self, trainer: Trainer, metrics: dict[str, float], scores: Scores) -> None:
         """Draw the model that was tested."""
         weight = trainer.eval_model.network.get_parameter("fc.weight").detach()
-        channels, height, width = trainer.data.test.source[0].shape
+        channels, height, width = inputs(trainer.data.test.source[0]).shape
         images = weight.unflatten(1, (channels, height, width)).mean(dim=1)  # type: ignore[no-untyped-call]
-        trainer.show("templates", templates(images, trainer.data.classes))
+        trainer.recorder.figure("templates", templates(images, trainer.data.classes), trainer.cursor.step)

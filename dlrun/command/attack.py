@@ -12,12 +12,12 @@ from omegaconf import DictConfig
 from rich.table import Table
 from torch import Tensor
 
-from dlrun import build, console
-from dlrun import weights as checkpoint
+from dlrun import build, console, weights
 from dlrun.attack.attack import Attack
 from dlrun.attack.ball import length
 from dlrun.attack.checks import logits_of, not_falling, signs_of_masking
-from dlrun.dataset.loader import Batch, Loader
+from dlrun.dataset.batch import Batch, inputs
+from dlrun.dataset.loader import Loader
 from dlrun.errors import UserError
 from dlrun.experiment.statistics import wilson
 from dlrun.figure.accuracy_curve import curve
@@ -42,7 +42,7 @@ class Attacked:
     scores: ClassificationScores
     """Of the attacked images."""
     images: list[Tensor]
-    """The attacked images on the CPU, batches of float (B, C, H, W) in [0,1]; none unless they are to be kept."""
+    """The attacked inputs on the CPU, batches of float (B, ...) in [0,1]; none unless they are to be kept."""
     linf: Tensor
     """The largest change of a pixel, (N,)."""
     l2: Tensor
@@ -63,12 +63,6 @@ class Attacked:
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Attack as the config says, into the run's folder; returns what goes into ``result.json``."""
-    with build.recorder(config, run.path) as recorder:
-        return attack_model(config, run, recorder)
-
-
-def attack_model(config: DictConfig, run: Run, recorder: Recorder) -> dict[str, Any]:
-    """See :func:`main`."""
     attack = build.attack(config)
     trained = open_trained(config, run)
     loader = trained.data.evaluation(config.split, config.limit)
@@ -76,17 +70,18 @@ def attack_model(config: DictConfig, run: Run, recorder: Recorder) -> dict[str, 
     warnings = not_falling([(step.eps, step.accuracy) for step in steps])
     if config.check and max(attack.radii) > 0:
         batch = next(trained.data.evaluation(config.split, min(config.check, loader.num_images)).epoch())
-        warnings += signs_of_masking(trained.model, attack, batch.images, batch.targets)
+        warnings += signs_of_masking(trained.model, attack, inputs(batch), batch["target"])
 
-    say_table(clean, steps, f"{config.weights}, {config.split}, {len(clean.targets):,} images, {attack.norm}")
+    say_table(clean, steps, f"{trained.config.weights}, {config.split}, {len(clean.targets):,} images, {attack.norm}")
     for warning in warnings:
         console.say(f"warning: {warning}")
-    recorder.table("curve", [row(step) for step in steps])
-    recorder.table("examples", list(example_rows(clean, steps, trained.classes)))
-    draw(recorder, clean, steps, trained, loader, attack)
+    with build.recorder(trained.config, run.path) as recorder:
+        recorder.table("curve", [row(step) for step in steps])
+        recorder.table("examples", list(example_rows(clean, steps, trained.classes)))
+        draw(recorder, clean, steps, trained, loader, attack)
     if config.save:
         tensors = {"images": torch.stack([torch.cat(step.images) for step in steps]), "targets": clean.targets}
-        checkpoint.save({**tensors, "eps": [step.eps for step in steps]}, run.path / "adversarial.pt")
+        weights.save({**tensors, "eps": [step.eps for step in steps]}, run.path / "adversarial.pt")
     return {
         "metrics": {"clean_accuracy": clean.metrics()["accuracy"], "robust_accuracy": steps[-1].accuracy},
         "curve": [row(step) for step in steps],
@@ -112,7 +107,7 @@ def measure(
     if not isinstance(trained.task, Classification):
         raise UserError(f"task={type(trained.task).__name__}: an attack measures classification")
     # A task that attacks its batches would do so here too.
-    task = Classification(trained.task.loss, trained.task.num_classes)
+    task = Classification(trained.task.criterion, trained.task.num_classes)
 
     def scores(before: Callable[[Batch], Batch] | None = None) -> ClassificationScores:
         found = score(task, trained.model, loader, trained.precision, before)
@@ -136,13 +131,14 @@ def one_radius(trained: Trained, attack: Attack, scores: Scoring, keep: bool) ->
     l2: list[Tensor] = []
 
     def before(batch: Batch) -> Batch:
-        attacked = attack(trained.model, batch.images, batch.targets)
-        change = attacked - batch.images
+        clean = inputs(batch)
+        attacked = attack(trained.model, clean, batch["target"])
+        change = attacked - clean
         if keep:
             images.append(attacked.cpu())
-        linf.append(change.abs().amax(dim=(1, 2, 3)).cpu())
+        linf.append(change.abs().flatten(1).amax(dim=1).cpu())
         l2.append(length(change).cpu())
-        return Batch(attacked, batch.targets)
+        return {**batch, next(iter(batch)): attacked}
 
     started = time.perf_counter()
     found = scores(before)
@@ -217,18 +213,20 @@ def draw(
     loader: Loader,
     attack: Attack,
 ) -> None:
-    """``curve.png``, and ``examples.png`` with images that the last radius fooled."""
+    """Accuracies, their curve over several radii, and of images some that the last radius fooled."""
     for number, step in enumerate(steps):
         recorder.scalars({"robust_accuracy": step.accuracy, "eps": step.eps}, number)
     recorder.scalars({"clean_accuracy": clean.metrics()["accuracy"]}, 0)
     if len(steps) > 1:
         ordered = sorted(steps, key=lambda step: step.eps)
-        picture = curve([s.eps for s in ordered], {"attacked": [s.accuracy for s in ordered]}, attack.norm)
-        recorder.figure("curve", picture)
+        accuracies = {"attacked": [step.accuracy for step in ordered]}
+        recorder.figure("curve", curve([step.eps for step in ordered], accuracies, attack.norm))
+    if not next(iter(loader.fields.values())).is_picture:
+        return
     last = steps[-1]
     fooled = (~last.right & (clean.predictions == clean.targets)).nonzero().flatten()
     chosen = (fooled if len(fooled) else torch.arange(len(last.right)))[:SHOWN]
-    images = loader.images(chosen).float().div_(255).to(trained.device)
+    images = inputs(loader.examples(chosen)).to(trained.device)
     attacked = attack.at(last.eps)(trained.model, images, clean.targets[chosen].to(trained.device))
     captions = list(zip(seen(trained, images), seen(trained, attacked), strict=True))
     recorder.figure("examples", adversarial(images.cpu(), attacked.cpu(), captions))

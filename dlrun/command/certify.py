@@ -20,12 +20,15 @@ from dlrun.certify.bounds import Bound, lower_margins
 from dlrun.certify.lipschitz import constant, radius
 from dlrun.certify.step import Sort, steps
 from dlrun.command.attack import Attacked, measure
+from dlrun.config.frozen import updated
+from dlrun.dataset.batch import inputs
 from dlrun.dataset.loader import Loader
 from dlrun.errors import RunError, UserError
 from dlrun.figure.accuracy_curve import curve
+from dlrun.model.logits import class_logits
 from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
-from dlrun.task.classification import ClassificationScores, class_logits
+from dlrun.task.classification import ClassificationScores
 from dlrun.trained import open_trained
 
 TOLERANCE = 1e-5
@@ -60,13 +63,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         UserError: the network has a layer that no bound is known for, or the method does not suit network or norm.
         RunError: an attack fooled the network within a radius for which it is certified: an error in dlrun.
     """
-    with build.recorder(config, run.path) as recorder:
-        return certify_model(config, run, recorder)
-
-
-def certify_model(config: DictConfig, run: Run, recorder: Recorder) -> dict[str, Any]:
-    """See :func:`main`."""
-    config.attack.eps = config.eps
+    config = updated(config, {"attack.eps": config.eps})
     attack = build.attack(config)
     trained = open_trained(config, run)
     loader = trained.data.evaluation(config.split, config.limit)
@@ -82,15 +79,18 @@ def certify_model(config: DictConfig, run: Run, recorder: Recorder) -> dict[str,
         for left, right in zip(attacked, proved, strict=True)
     ]
     accuracy = clean.metrics()["accuracy"]
-    title = f"{config.weights}, {config.split}, {len(clean.targets):,} images, {attack.norm}, clean {accuracy:.4f}"
+    title = (
+        f"{trained.config.weights}, {config.split}, {len(clean.targets):,} images, {attack.norm}, clean {accuracy:.4f}"
+    )
     table = Table("eps", "attacked accuracy (at most)", "certified accuracy (at least)", "seconds", title=title)
     for row, right in zip(rows, proved, strict=True):
         values = (f"{row[name]:.4f}" for name in ("robust_accuracy", "certified_accuracy"))
         table.add_row(f"{right.eps:.4g}", *values, f"{right.seconds:.1f}")
     console.say(table)
-    recorder.table("curve", rows)
-    recorder.table("examples", list(example_rows(clean, attacked, proved, trained.classes)))
-    draw(recorder, rows, attack)
+    with build.recorder(trained.config, run.path) as recorder:
+        recorder.table("curve", rows)
+        recorder.table("examples", list(example_rows(clean, attacked, proved, trained.classes)))
+        draw(recorder, rows, attack)
     return {
         "metrics": {"clean_accuracy": accuracy, **{name: rows[-1][name] for name in list(rows[-1])[1:]}},
         "curve": rows,
@@ -155,7 +155,7 @@ def certify(loader: Loader, prove: Proof, eps: float) -> Certified:
     """Try to prove the class of every image."""
     started = time.perf_counter()
     with torch.no_grad():
-        certain = [prove(batch.images.double(), batch.targets, eps).cpu() for batch in loader.epoch()]
+        certain = [prove(inputs(batch).double(), batch["target"], eps).cpu() for batch in loader.epoch()]
     return Certified(eps, torch.cat(certain), round(time.perf_counter() - started, 3))
 
 
@@ -180,25 +180,19 @@ def example_rows(
     """A row for every radius and example, in the order of the split."""
     for left, right in zip(attacked, proved, strict=True):
         columns = zip(
-            clean.targets.tolist(),
-            clean.predictions.tolist(),
+            [classes[target] for target in clean.targets.tolist()],
+            [classes[prediction] for prediction in clean.predictions.tolist()],
             left.right.int().tolist(),
             right.certain.int().tolist(),
             strict=True,
         )
-        for index, (target, prediction, resists, certain) in enumerate(columns):
-            yield {
-                "eps": right.eps,
-                "index": index,
-                "target": classes[target],
-                "clean_prediction": classes[prediction],
-                "resists": resists,
-                "certified": certain,
-            }
+        for index, values in enumerate(columns):
+            names = ("target", "clean_prediction", "resists", "certified")
+            yield {"eps": right.eps, "index": index, **dict(zip(names, values, strict=True))}
 
 
 def draw(recorder: Recorder, rows: Sequence[dict[str, float]], attack: Attack) -> None:
-    """``curve.png``: both accuracies in one figure."""
+    """Both accuracies in one figure."""
     ordered = sorted(rows, key=lambda row: row["eps"])
     accuracies = {
         "attacked (upper bound)": [row["robust_accuracy"] for row in ordered],

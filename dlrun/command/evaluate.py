@@ -10,21 +10,17 @@ from rich.table import Table
 
 from dlrun import build, console
 from dlrun.errors import UserError
-from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
 from dlrun.task.classification import ClassificationScores
 from dlrun.trained import open_trained
 from dlrun.training.evaluation import score
 
+SHOWN = 16
+"""Pictures that the model gets wrong, at most."""
+
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Evaluate as the config says, into the run's folder; returns what goes into ``result.json``."""
-    with build.recorder(config, run.path) as recorder:
-        return evaluate(config, run, recorder)
-
-
-def evaluate(config: DictConfig, run: Run, recorder: Recorder) -> dict[str, Any]:
-    """See :func:`main`."""
     trained = open_trained(config, run)
     task, classes, loader = trained.task, trained.classes, trained.data.evaluation(config.split, config.limit)
     scores = score(task, trained.model, loader, trained.precision)
@@ -32,11 +28,12 @@ def evaluate(config: DictConfig, run: Run, recorder: Recorder) -> dict[str, Any]
         raise UserError(f"task={type(task).__name__}: evaluate measures classification")
 
     detailed = scores.detailed(config.top_k)
-    say_tables(detailed, scores, classes, f"{config.weights}, {config.split}, {loader.num_images:,} images")
-    recorder.table("predictions", list(prediction_rows(scores, classes)))
+    say_tables(detailed, scores, classes, f"{trained.config.weights}, {config.split}, {loader.num_images:,} images")
     metrics = {f"{config.split}/{name}": value for name, value in detailed.items()}
-    recorder.scalars(metrics, 0)
-    task.log_scores(recorder, scores, loader, classes, 0)  # type: ignore[arg-type]
+    with build.recorder(trained.config, run.path) as recorder:
+        recorder.table("predictions", list(prediction_rows(scores, classes)))
+        recorder.scalars(metrics, 0)
+        task.show(scores, recorder, loader, classes, 0, SHOWN)
     per_class = {name: values.tolist() for name, values in scores.per_class().items()}
     return {
         "metrics": metrics,

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from dlrun import build, console
 from dlrun.dataset import examples
+from dlrun.dataset.batch import inputs
 from dlrun.dataset.examples import Examples
+from dlrun.dataset.source import classes
 from dlrun.errors import UserError, suggest
 from dlrun.explainer.cam import CAM
 from dlrun.explainer.edges import Edges
@@ -18,12 +20,12 @@ from dlrun.explainer.explainer import Explainer
 from dlrun.explainer.guided_backprop import GuidedBackprop
 from dlrun.explainer.layer import find
 from dlrun.explainer.random import Random
-from dlrun.explanation.files import Row, draw, printed, say_table, show_attacked, table, write_maps
+from dlrun.explanation.files import Row, draw, rows_of_text, say_table, show_attacked, table, write_maps
 from dlrun.explanation.maps import Explanation, UnderAttack, verdict
 from dlrun.figure.sanity import randomization
 from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
-from dlrun.task.classification import ClassificationScores
+from dlrun.task.classification import Classification, ClassificationScores
 from dlrun.trained import Trained, open_trained
 from dlrun.training.evaluation import score
 
@@ -33,12 +35,7 @@ CHECKED = 4
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Explain as the config says, into the run's folder; returns what goes into ``result.json``."""
-    with build.recorder(config, run.path) as recorder:
-        return explain(config, run, recorder)
-
-
-def explain(config: DictConfig, run: Run, recorder: Recorder) -> dict[str, Any]:
-    """See :func:`main`."""
+    examples.need_images(config)
     build.check_targets(config)
     explainer = build.explainer(config)
     attack = build.attack(config) if config.get("attack") else None
@@ -46,33 +43,38 @@ def explain(config: DictConfig, run: Run, recorder: Recorder) -> dict[str, Any]:
         raise UserError(f"attack.eps={attack.radii}: expected one number for an explanation")
     files = [] if config.input is None else examples.find(config.input)[: config.limit]
     trained = open_trained(config, run, with_data=not files)
+    if not isinstance(trained.task, Classification):
+        raise UserError(f"task={run.invocation.choices['task']}: has no classes to explain; expected a classification")
     names = trained.classes
-    chosen = examples.of_files(files, config) if files else choose(config, trained)
+    chosen = examples.of_files(files, trained.config) if files else choose(config, trained)
     chosen.images = chosen.images.to(trained.device)
 
     if isinstance(explainer, CAM) and explainer.layer is None:
         explainer.layer = find(trained.model, chosen.images)
         console.say(f"layer: {explainer.layer}")
-    explanation = Explanation(trained.model, chosen, torch.empty(0), trained.precision, config.dataset.batch_size)
+    explanation = Explanation(
+        trained.model, chosen, torch.empty(0), trained.precision, trained.config.dataset.batch_size
+    )
     explanation.classes = explainer.classes(explanation.probabilities, names)
-    method = config.explainer._target_.split(".")[-2]
+    method = run.invocation.choices["explainer"]
     maps = explanation.maps(explainer)
     rows = table(explanation, names)
     metrics, sentences = believe(config, explanation, method, maps, rows)
-    say_table(rows, f"{method}, {config.weights}")
+    say_table(rows, f"{method}, {trained.config.weights}")
     write_maps(run.path / "maps.npz", maps, explanation)
-    recorder.table("explanations", printed(rows))
-    draw(recorder, explanation, maps, rows, config.pictures)
-    if attack:
-        how = f"{config.attack._target_.split('.')[-2]} ({attack.norm}, eps={attack.eps:.4g})"
-        found = explanation.under_attack(attack, explainer, maps)
-        title = f"{method} before and after {how}"
-        show_attacked(recorder, rows, explanation, maps, found, names, title, config.pictures)
-        metrics |= found.metrics
-        sentences.append(say_attacked(how, found, method))
-    recorder.scalars(metrics, 0)
-    if config.randomize:
-        sentences.append(check_sanity(recorder, explanation, explainer, method, config.seed))
+    with build.recorder(trained.config, run.path) as recorder:
+        recorder.table("explanations", rows_of_text(rows))
+        draw(recorder, explanation, maps, rows, config.pictures)
+        if attack:
+            how = f"{run.invocation.choices['attack']} ({attack.norm}, eps={attack.eps:.4g})"
+            found = explanation.under_attack(attack, explainer, maps)
+            title = f"{method} before and after {how}"
+            show_attacked(recorder, rows, explanation, maps, found, names, title, config.pictures)
+            metrics |= found.metrics
+            sentences.append(say_attacked(how, found, method))
+        recorder.scalars(metrics, 0)
+        if config.randomize:
+            sentences.append(check_sanity(recorder, explanation, explainer, method, config.seed))
     for sentence in sentences:
         console.say(sentence)
     return {"metrics": metrics, "examples": len(chosen.images), "classes": names, "verdict": sentences}
@@ -85,7 +87,7 @@ def choose(config: DictConfig, trained: Trained) -> Examples:
         UserError: no such place or class, or no example of that kind.
     """
     loader, names = trained.data.evaluation(config.split), trained.classes
-    targets, count = loader.source.targets.cpu(), len(loader.source)
+    targets, count = classes(loader.source).cpu(), len(loader.source)
     places = torch.arange(count)
     if config.index is not None:
         asked = list(config.index) if isinstance(config.index, ListConfig) else [config.index]
@@ -100,7 +102,8 @@ def choose(config: DictConfig, trained: Trained) -> Examples:
             raise UserError(f"class={wanted}: no such class; {suggest(str(wanted), names)}")
         places = places[targets[places] == number]
     if config.order != "first":
-        scores = cast(ClassificationScores, score(trained.task, trained.model, loader, trained.precision))
+        plain = Classification(trained.task.criterion, trained.task.num_classes)  # other tasks may attack their batches
+        scores = cast(ClassificationScores, score(plain, trained.model, loader, trained.precision))
         if config.order == "most_wrong":
             ranked = scores.most_wrong(count)
         else:
@@ -109,10 +112,9 @@ def choose(config: DictConfig, trained: Trained) -> Examples:
     places = places[: config.limit]
     if not len(places):
         raise UserError(f"order={config.order} class={wanted}: no image of that kind in the split {config.split}")
-    images = loader.images(places).float().div_(255)
     regions = trained.data.regions
     return Examples(
-        images,
+        inputs(loader.examples(places)),
         [str(place) for place in places.tolist()],
         list(targets[places].tolist()),
         regions[places] if config.split == "test" and regions is not None else None,
@@ -172,14 +174,12 @@ def check_sanity(recorder: Recorder, explanation: Explanation, explainer: Explai
     checks = {name: explanation.randomization(subject, seed, CHECKED) for name, subject in subjects.items()}
     stages = checks[method].stages
     correlations = {name: check.correlations for name, check in checks.items()}
-    figure = randomization(
-        stages, correlations, explanation.examples.images[0].cpu(), {name: check.maps for name, check in checks.items()}
-    )
-    recorder.figure("randomization", figure)
-    rows: list[Row] = [
-        {"stage": stage, **{name: values[place] for name, values in correlations.items()}}
+    maps = {name: check.maps for name, check in checks.items()}
+    recorder.figure("randomization", randomization(stages, correlations, explanation.examples.images[0].cpu(), maps))
+    rows = [
+        {"stage": stage, **{name: f"{values[place]:.4f}" for name, values in correlations.items()}}
         for place, stage in enumerate(stages)
     ]
-    recorder.table("randomization", printed(rows))
+    recorder.table("randomization", rows)
     ends = ", ".join(f"{name} {values[-1]:.3f}" for name, values in correlations.items())
     return f"with all weights drawn anew, the rank correlation with the trained model's maps is: {ends}"

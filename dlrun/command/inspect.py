@@ -10,9 +10,11 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from dlrun import build, console
+from dlrun.dataset.data import input_shape
 from dlrun.errors import UserError
 from dlrun.experiment import claims as expect
 from dlrun.model.layer_table import Layer, layers
+from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
 
 BYTES = 4  # of a number in fp32
@@ -27,7 +29,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     place = torch.device("meta")
     with place:
         model = build.model(config, build.task(config), place, load_weights=False)
-        image = torch.zeros(1, config.dataset.channels, config.dataset.image_size, config.dataset.image_size)
+        image = torch.zeros(1, *input_shape(config.dataset))
         try:
             found = layers(model, image)
         except ValueError as error:
@@ -54,8 +56,8 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     for name, value in metrics.items():
         figures.add_row(name, f"{value:,.2f}" if isinstance(value, float) else f"{value:,}")
     console.say(figures)
-    with build.recorder(config, run.path) as recorder:
-        recorder.table("layers", [{**asdict(layer), "shape": "x".join(map(str, layer.shape))} for layer in found])
+    recorder = Recorder(run.path)
+    recorder.table("layers", [{**asdict(layer), "shape": "x".join(map(str, layer.shape))} for layer in found])
     return {"metrics": metrics}
 
 

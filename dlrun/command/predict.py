@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +14,11 @@ from torch import Tensor
 from dlrun import build, console, interrupt
 from dlrun.dataset import examples
 from dlrun.figure.image_grid import image_grid
-from dlrun.record.recorder import Recorder
+from dlrun.model.logits import class_logits
 from dlrun.run.folder import Run
-from dlrun.task.classification import class_logits
 from dlrun.trained import open_trained
 
-SHOWN = 16  # pictures in the table and in the figure
+SHOWN = 16  # pictures in the table and on TensorBoard
 
 
 class Prediction(NamedTuple):
@@ -31,29 +31,25 @@ class Prediction(NamedTuple):
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Predict as the config says, into the run's folder; returns what goes into ``result.json``."""
-    with build.recorder(config, run.path) as recorder:
-        return predict(config, run, recorder)
-
-
-def predict(config: DictConfig, run: Run, recorder: Recorder) -> dict[str, Any]:
-    """See :func:`main`."""
+    examples.need_images(config)
     build.check_targets(config)
     files = examples.find(config.input)
     trained = open_trained(config, run, with_data=False)
     predictions: list[Prediction] = []
     shown: list[Tensor] = []
-    for found, images in examples.read(files, config):
+    for found, images in examples.read(files, trained.config):
         interrupt.check()
         with torch.inference_mode(), trained.precision.autocast():
-            logits = class_logits(trained.model(images.to(trained.device).float().div_(255)).float())
+            logits = class_logits(trained.model(images.to(trained.device)).float())
         top = logits.softmax(dim=1).topk(min(config.top_k, logits.shape[1]))
         for path, places, values in zip(found, top.indices.tolist(), top.values.tolist(), strict=True):
             predictions.append(Prediction(path, [trained.classes[place] for place in places], values))
         shown += list(images[: SHOWN - len(shown)])
     say_table(predictions)
-    recorder.table("predictions", rows(predictions))
     captions = [f"{labels[0]} {values[0]:.0%}" for _, labels, values in predictions[:SHOWN]]
-    recorder.figure("predictions", image_grid(torch.stack(shown), captions))
+    with build.recorder(trained.config, run.path) as recorder:
+        recorder.table("predictions", list(rows(predictions)))
+        recorder.figure("predictions", image_grid(torch.stack(shown), captions))
     return {"images": len(predictions), "unreadable": len(files) - len(predictions), "classes": trained.classes}
 
 
@@ -69,10 +65,8 @@ def say_table(predictions: list[Prediction]) -> None:
         console.say(f"and {len(predictions) - SHOWN:,} more in predictions.csv")
 
 
-def rows(predictions: list[Prediction]) -> list[dict[str, Any]]:
+def rows(predictions: list[Prediction]) -> Iterator[dict[str, Any]]:
     """A row for every picture and rank."""
-    return [
-        {"file": file, "rank": rank, "class": label, "probability": f"{value:.6f}"}
-        for file, labels, values in predictions
-        for rank, (label, value) in enumerate(zip(labels, values, strict=True), start=1)
-    ]
+    for file, labels, values in predictions:
+        for rank, (label, value) in enumerate(zip(labels, values, strict=True), start=1):
+            yield {"file": file, "rank": rank, "class": label, "probability": f"{value:.6f}"}

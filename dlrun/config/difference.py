@@ -27,7 +27,7 @@ MAY_CHANGE = (
     "cache",
 )
 """The keys (and all below them) that do not change what a run that continues does with its data."""
-COUNTED = ("num_classes", "image_size", "resize_size", "channels", "mean", "std")
+COUNTED = ("num_classes", "shape", "image_size", "resize_size", "channels", "mean", "std")
 """The keys that may be null in a command and are filled in from the data or the weights."""
 
 

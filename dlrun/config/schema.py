@@ -117,6 +117,7 @@ class Dataset(Section):
     image_size: Positive | None
     resize_size: Positive | None
     channels: Literal[1, 2, 3]
+    shape: list[Positive] | None = None
     num_classes: Positive | None
     classes: list[str | int] | None
     per_class: Positive | None

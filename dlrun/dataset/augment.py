@@ -6,10 +6,16 @@ randomness of a batch is a function of the generator's seed alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from dlrun.dataset.batch import Batch, inputs, size
+from dlrun.dataset.field import Field, Warp
+from dlrun.errors import UserError
 
 
 class Augment:
@@ -41,59 +47,99 @@ class Augment:
         self.rotate, self.translate, self.scale = rotate, translate, scale
         self.mixup, self.cutmix = mixup, cutmix
 
-    def __call__(
-        self, images: Tensor, targets: Tensor, num_classes: int, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Augment images, float (B, C, H, W) in [0,1], and their targets, int64 (B,).
+    @property
+    def on(self) -> dict[str, float]:
+        """The options that are switched on."""
+        return {name: value for name, value in vars(self).items() if value}
+
+    def check(self, fields: Mapping[str, Field], num_classes: int | None) -> None:
+        """Refuse what makes no sense for a dataset.
+
+        Args:
+            fields: what its named tensors are.
+            num_classes: how many classes the targets are of; None where they are none.
+
+        Raises:
+            UserError: images are to be changed and there are none, or what mixing would mix has no mean.
+        """
+        for name, value in self.on.items():
+            key = f"dataset.augment.{name}={value}"
+            if name != "mixup" and not any(field.is_picture for field in fields.values()):
+                raise UserError(f"{key}: changes images, and the data has none ({', '.join(fields)}); expected 0")
+            if name not in ("mixup", "cutmix"):
+                continue
+            if "target" not in fields or num_classes is None:
+                raise UserError(f"{key}: mixes classes, and the data has none; expected 0")
+            for other, field in fields.items():
+                if other != "target" and not (field.mixes if name == "mixup" else field.is_picture):
+                    raise UserError(f"{key}: cannot mix the data's {other}; expected 0")
+
+    def __call__(self, batch: Batch, fields: Mapping[str, Field], num_classes: int, rng: np.random.Generator) -> Batch:
+        """Augment a batch as the network reads it; images and their masks move together.
 
         Returns:
-            The images and the targets; under mixup or cutmix the targets are probabilities, float (B, num_classes).
+            The batch; under mixup or cutmix its targets are probabilities, float (B, num_classes).
         """
+        count, warps = size(batch), list[Warp]()
         if self.crop:
-            images = random_crop(images, self.crop, rng)
+            warps.append(random_crop(count, self.crop, rng))
         if self.flip:
-            images = random_flip(images, self.flip, rng)
+            warps.append(random_flip(count, self.flip, rng))
         if self.rotate or self.translate or self.scale:
-            images = random_affine(images, self.rotate, self.translate, self.scale, rng)
+            warps.append(random_affine(count, self.rotate, self.translate, self.scale, rng))
+        for warp in warps:
+            batch = {name: fields[name].warp(values, warp) for name, values in batch.items()}
         if self.erase:
-            images = random_erase(images, self.erase, rng)
+            batch = {
+                name: random_erase(values, self.erase, rng) if fields[name].is_picture else values
+                for name, values in batch.items()
+            }
         if self.mixup or self.cutmix:
-            probabilities = F.one_hot(targets, num_classes).float()
+            mixed = {**batch, "target": F.one_hot(batch["target"], num_classes).float()}
             use_mixup = self.mixup and (not self.cutmix or rng.random() < 0.5)
-            if use_mixup:
-                return mixup(images, probabilities, self.mixup, rng)
-            return cutmix(images, probabilities, self.cutmix, rng)
-        return images, targets
+            return mixup(mixed, self.mixup, rng) if use_mixup else cutmix(mixed, self.cutmix, rng)
+        return batch
 
 
-def random_crop(images: Tensor, padding: int, rng: np.random.Generator) -> Tensor:
+def random_crop(count: int, padding: int, rng: np.random.Generator) -> Warp:
     """Pad with zeros on every side and cut an image of the old size out at a random place."""
-    count, channels, height, width = images.shape
-    padded = F.pad(images, (padding,) * 4)
     top, left = rng.integers(0, 2 * padding + 1, (2, count))
-    rows = torch.from_numpy(top[:, None] + np.arange(height)).to(images.device)
-    columns = torch.from_numpy(left[:, None] + np.arange(width)).to(images.device)
-    padded = padded.gather(2, rows[:, None, :, None].expand(-1, channels, -1, padded.shape[3]))
-    return padded.gather(3, columns[:, None, None, :].expand(-1, channels, height, -1))
+
+    def warp(values: Tensor, mode: str = "bilinear") -> Tensor:
+        _, channels, height, width = values.shape
+        padded = F.pad(values, (padding,) * 4)
+        rows = torch.from_numpy(top[:, None] + np.arange(height)).to(values.device)
+        columns = torch.from_numpy(left[:, None] + np.arange(width)).to(values.device)
+        padded = padded.gather(2, rows[:, None, :, None].expand(-1, channels, -1, padded.shape[3]))
+        return padded.gather(3, columns[:, None, None, :].expand(-1, channels, height, -1))
+
+    return warp
 
 
-def random_flip(images: Tensor, probability: float, rng: np.random.Generator) -> Tensor:
+def random_flip(count: int, probability: float, rng: np.random.Generator) -> Warp:
     """Mirror left and right, with this probability."""
-    chosen = torch.from_numpy(rng.random(len(images)) < probability).to(images.device).view(-1, 1, 1, 1)
-    return torch.where(chosen, images.flip(-1), images)
+    chosen = torch.from_numpy(rng.random(count) < probability).view(-1, 1, 1, 1)
+
+    def warp(values: Tensor, mode: str = "bilinear") -> Tensor:
+        return torch.where(chosen.to(values.device), values.flip(-1), values)
+
+    return warp
 
 
-def random_affine(images: Tensor, rotate: float, translate: float, scale: float, rng: np.random.Generator) -> Tensor:
+def random_affine(count: int, rotate: float, translate: float, scale: float, rng: np.random.Generator) -> Warp:
     """Rotate (degrees), shift and scale (shares of the image), each by a uniform amount up to the given one."""
-    count = len(images)
     angle = np.deg2rad(rng.uniform(-rotate, rotate, count))
-    size = 1 / rng.uniform(1 - scale, 1 + scale, count)  # the grid maps output to input, so it shrinks to enlarge
+    zoom = 1 / rng.uniform(1 - scale, 1 + scale, count)  # the grid maps output to input, so it shrinks to enlarge
     shift = 2 * rng.uniform(-translate, translate, (count, 2))  # the grid runs from -1 to 1
-    cosine, sine = size * np.cos(angle), size * np.sin(angle)
+    cosine, sine = zoom * np.cos(angle), zoom * np.sin(angle)
     matrix = np.stack([cosine, -sine, shift[:, 0], sine, cosine, shift[:, 1]], axis=1).reshape(count, 2, 3)
-    theta = torch.from_numpy(matrix).to(images.device, images.dtype)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
+
+    def warp(values: Tensor, mode: str = "bilinear") -> Tensor:
+        theta = torch.from_numpy(matrix).to(values.device, values.dtype)
+        grid = F.affine_grid(theta, list(values.shape), align_corners=False)
+        return F.grid_sample(values, grid, mode=mode, align_corners=False)
+
+    return warp
 
 
 def random_erase(images: Tensor, probability: float, rng: np.random.Generator) -> Tensor:
@@ -111,23 +157,30 @@ def random_erase(images: Tensor, probability: float, rng: np.random.Generator) -
     return images.masked_fill(torch.from_numpy(inside).to(images.device), 0.0)
 
 
-def mixup(images: Tensor, probabilities: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Blend every image and its target with another of the batch (Zhang et al. 2017, mixup)."""
-    other = torch.from_numpy(rng.permutation(len(images))).to(images.device)
-    share = torch.from_numpy(rng.beta(alpha, alpha, len(images))).to(images)
-    return (
-        torch.lerp(images[other], images, share.view(-1, 1, 1, 1)),
-        torch.lerp(probabilities[other], probabilities, share.view(-1, 1)),
-    )
+def mixup(batch: Batch, alpha: float, rng: np.random.Generator) -> Batch:
+    """Blend every example and its probabilities with another of the batch (Zhang et al. 2017, mixup)."""
+    count, device = size(batch), inputs(batch).device
+    other = torch.from_numpy(rng.permutation(count)).to(device)
+    share = torch.from_numpy(rng.beta(alpha, alpha, count)).to(device, torch.float32)
+    return {
+        name: torch.lerp(values[other], values, share.view(-1, *[1] * (values.ndim - 1)))
+        for name, values in batch.items()
+    }
 
 
-def cutmix(images: Tensor, probabilities: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def cutmix(batch: Batch, alpha: float, rng: np.random.Generator) -> Batch:
     """Paste a rectangle of another image of the batch; targets mix by area (Yun et al. 2019, CutMix)."""
+    images = inputs(batch)
     other = torch.from_numpy(rng.permutation(len(images))).to(images.device)
     side = np.sqrt(1 - rng.beta(alpha, alpha, len(images)))
     inside, area = _rectangles(images, side, side, rng)
     share = torch.from_numpy(area).to(images).view(-1, 1)
-    return torch.where(inside, images[other], images), torch.lerp(probabilities, probabilities[other], share)
+    return {
+        name: torch.lerp(values, values[other], share)
+        if name == "target"
+        else torch.where(inside, values[other], values)
+        for name, values in batch.items()
+    }
 
 
 def _rectangles(

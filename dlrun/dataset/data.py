@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dlrun.dataset.augment import Augment
-from dlrun.dataset.loader import Loader, Resized
-from dlrun.dataset.source import Source, Splits, stratified, to_unit
+from dlrun.dataset.batch import inputs
+from dlrun.dataset.field import Field, Label, Sizes, images, read
+from dlrun.dataset.fitted import Fitted
+from dlrun.dataset.loader import Loader
+from dlrun.dataset.source import Splits, stratified
 from dlrun.errors import UserError, suggest
 
 GIB = 2**30
@@ -18,14 +22,19 @@ GIB = 2**30
 
 @dataclass
 class Data:
-    """The three splits of a dataset as batches, and its class names."""
+    """The three splits of a dataset as batches, its class names, and what its tensors are."""
 
     train: Loader
     val: Loader
     test: Loader
     classes: list[str]
+    fields: Mapping[str, Field] = field(default_factory=images)
+    """The first is what the network reads."""
     regions: Tensor | None = None
     """Where each class is in the test images, bool (N, K, H, W), if that is known."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What only the data says, by key of the config section ``dataset``: ``num_classes``, and ``mean``, ``std`` and
+    ``shape`` where the section leaves them null."""
 
     def evaluation(self, split: str, limit: int | None = None) -> Loader:
         """The split called train, val or test, in order and not augmented; only its first ``limit`` images.
@@ -42,48 +51,39 @@ class Data:
         return loader
 
 
-def prepare(splits: Splits, config: Any, seed: int, device: torch.device, limit_batches: int | None) -> Data:
-    """Split validation off, bring the images to the config's sizes, decide memory or stream, make the loaders.
+def input_shape(config: Any) -> tuple[int, ...]:
+    """The shape of one input of the network, by the ``dataset`` section: (C, H, W), or ``shape`` where it names one."""
+    return tuple(config.get("shape") or (config.channels, config.image_size, config.image_size))
 
-    ``num_classes``, ``mean`` and ``std`` are filled in where the config leaves them null.
+
+def prepare(splits: Splits, config: Any, seed: int, device: torch.device, limit_batches: int | None) -> Data:
+    """Split validation off, bring examples to the config's sizes, decide memory or stream, make the loaders.
 
     Args:
         splits: what the dataset's source returned.
-        config: the ``dataset`` section; changed in place.
-        seed: of the validation split, the order of the training images and their augmentation.
+        config: the ``dataset`` section; nothing is written into it.
+        seed: of the validation split, the order of the training examples and their augmentation.
         device: where the batches shall be.
         limit_batches: give only the first so many batches of every split.
 
     Raises:
-        UserError: the config's ``num_classes`` differs from the data's, or a split is empty.
+        UserError: the config contradicts the data, or a split is empty.
     """
     if config.resize_size < config.image_size:
         raise UserError(f"dataset.resize_size={config.resize_size}: smaller than image_size={config.image_size}")
-    renumbered = None
-    if config.classes is not None:
-        splits, renumbered = choose(splits, [str(name) for name in config.classes])
-    elif config.num_classes not in (None, len(splits.classes)):
-        raise UserError(f"dataset.num_classes={config.num_classes}: the data has {len(splits.classes)} classes")
-    config.num_classes = len(splits.classes)
-    if config.per_class is not None:
-        splits = replace(splits, train=few(splits.train, config.per_class, seed))
-    train, val = splits.train, splits.val
-    if val is None:
-        rest, held_out = stratified(train.targets, config.val_fraction, seed)
-        train, val = train.subset(rest), train.subset(held_out)
-    sources = {
-        name: Resized(source, config.channels, config.image_size, config.resize_size, renumbered)
-        for name, source in (("train", train), ("val", val), ("test", splits.test))
-    }
+    sources, fields, classes = chosen(splits, config, seed)
+    count = len(classes) or config.num_classes
+    if config.num_classes not in (None, count) and config.classes is None:
+        raise UserError(f"dataset.num_classes={config.num_classes}: the data has {count} classes")
     empty = [name for name, source in sources.items() if name != "val" and not len(source)]
     if empty:
         raise UserError(f"dataset: no images in the split {empty[0]}")
-    if config.normalize and (config.mean is None or config.std is None):
-        config.mean, config.std = mean_and_std(sources["train"])
-
-    images = sum(len(source) for source in sources.values())
-    size = images * config.channels * config.image_size**2
-    in_memory = size <= config.memory_budget * GIB
+    augment = Augment(**config.augment)
+    augment.check(fields, count)
+    facts = found(sources["train"], config)
+    if count is not None:
+        facts["num_classes"] = count
+    in_memory = config.memory_budget > 0 and needed(sources.values()) <= config.memory_budget * GIB
 
     def loader(name: str, batch_size: int, seed: int | None, augment: Augment | None) -> Loader:
         return Loader(
@@ -92,62 +92,125 @@ def prepare(splits: Splits, config: Any, seed: int, device: torch.device, limit_
             device=device,
             in_memory=in_memory,
             workers=config.workers,
-            num_classes=config.num_classes,
+            num_classes=count or 0,
             seed=seed,
             augment=augment,
             limit=limit_batches,
+            fields=fields,
         )
 
     return Data(
-        train=loader("train", config.batch_size, seed, Augment(**config.augment)),
+        train=loader("train", config.batch_size, seed, augment if augment.on else None),
         val=loader("val", config.eval_batch_size, None, None),
         test=loader("test", config.eval_batch_size, None, None),
-        classes=splits.classes,
-        regions=splits.regions,
+        classes=classes,
+        fields=fields,
+        regions=splits.regions if config.classes is None else None,
+        facts=facts,
     )
 
 
-def choose(splits: Splits, classes: list[str]) -> tuple[Splits, Tensor]:
-    """The images of some classes alone.
-
-    Args:
-        splits: of a dataset.
-        classes: names of its classes.
+def chosen(splits: Splits, config: Any, seed: int) -> tuple[dict[str, Fitted], dict[str, Field], list[str]]:
+    """The examples of the three splits that ``classes``, ``per_class`` and ``val_fraction`` ask for.
 
     Returns:
-        The splits, and the new number of every old class, int64 (K,): the place in ``classes``.
+        Them by split, the fields, and the class names.
+    """
+    fields, names = dict(splits.fields), splits.classes
+    numbers = None
+    if config.classes is not None:
+        names = [str(name) for name in config.classes]
+        numbers = renumbered(splits.classes, names)
+        fields["target"] = Label(numbers)
+    sizes = Sizes(config.channels, config.image_size, config.resize_size)
+    given = {"train": splits.train, "val": splits.val, "test": splits.test}
+    sources = {name: Fitted.whole(split, fields, sizes) for name, split in given.items() if split is not None}
+    if numbers is not None:
+        for name, source in sources.items():
+            targets = known(source, f"classes=[{','.join(names)}]")
+            sources[name] = source.subset(torch.nonzero(numbers[targets] >= 0).flatten())
+    train = sources["train"]
+    if config.per_class is not None:
+        train = few(train, known(train, f"per_class={config.per_class}"), config.per_class, seed)
+    if "val" not in sources:
+        strata = train.labels
+        if strata is None or strata.ndim > 1:
+            strata = torch.zeros(len(train))
+        rest, held_out = stratified(strata, config.val_fraction, seed)
+        train, sources["val"] = train.subset(rest), train.subset(held_out)
+    sources["train"] = train
+    return sources, fields, names
+
+
+def known(source: Fitted, key: str) -> Tensor:
+    """The classes of all examples as the source numbers them, for a key that chooses by them.
+
+    Raises:
+        UserError: the source does not tell them.
+    """
+    if source.labels is None:
+        raise UserError(f"dataset.{key}: the data has no targets to choose by; expected null")
+    return source.labels.long()
+
+
+def renumbered(classes: list[str], chosen: list[str]) -> Tensor:
+    """The new number of every old class, int64 (K,): the place in ``chosen``, or -1.
 
     Raises:
         UserError: there is no such class, or fewer than two are named.
     """
-    for name in classes:
-        if name not in splits.classes:
-            raise UserError(f"dataset.classes={name}: no such class; {suggest(name, splits.classes)}")
-    if len(set(classes)) != len(classes) or len(classes) < 2:
-        raise UserError(f"dataset.classes=[{','.join(classes)}]: expected two or more different classes")
-    renumbered = torch.full((len(splits.classes),), -1)
-    renumbered[[splits.classes.index(name) for name in classes]] = torch.arange(len(classes))
-
-    def part(source: Source) -> Source:
-        return source.subset(torch.nonzero(renumbered[source.targets] >= 0).flatten())
-
-    val = None if splits.val is None else part(splits.val)
-    return Splits(part(splits.train), part(splits.test), classes, val), renumbered
+    for name in chosen:
+        if name not in classes:
+            raise UserError(f"dataset.classes={name}: no such class; {suggest(name, classes)}")
+    if len(set(chosen)) != len(chosen) or len(chosen) < 2:
+        raise UserError(f"dataset.classes=[{','.join(chosen)}]: expected two or more different classes")
+    numbers = torch.full((len(classes),), -1)
+    numbers[[classes.index(name) for name in chosen]] = torch.arange(len(chosen))
+    return numbers
 
 
-def few(source: Source, count: int, seed: int) -> Source:
-    """So many images of every class, or all where a class has fewer, chosen by seed and in their order."""
+def few(source: Fitted, targets: Tensor, count: int, seed: int) -> Fitted:
+    """So many examples of every class, or all where a class has fewer, chosen by seed and in their order."""
     shuffled = torch.randperm(len(source), generator=torch.Generator().manual_seed(seed))
-    by_class = shuffled[torch.argsort(source.targets[shuffled], stable=True)]
-    sizes = source.targets.bincount()
+    by_class = shuffled[torch.argsort(targets[shuffled], stable=True)]
+    sizes = targets.bincount()
     first = sizes.cumsum(0) - sizes
-    rank = torch.arange(len(source)) - first[source.targets[by_class]]
+    rank = torch.arange(len(source)) - first[targets[by_class]]
     return source.subset(by_class[rank < count].sort().values)
 
 
-def mean_and_std(source: Source, sample: int = 1000) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel of pixels in [0,1], on evenly spaced images."""
+def found(train: Fitted, config: Any) -> dict[str, Any]:
+    """What the training examples say where the ``dataset`` section says nothing: ``shape``, ``mean``, ``std``.
+
+    Raises:
+        UserError: the inputs have another shape than the section says.
+    """
+    facts: dict[str, Any] = {}
+    measures = config.normalize and None in (config.mean, config.std)
+    is_picture = next(iter(train.fields.values())).is_picture
+    if is_picture and not measures:
+        return facts  # nothing to decode
+    first = read({name: values.unsqueeze(0) for name, values in train[0].items()}, train.fields)
+    shape = tuple(inputs(first).shape[1:])
+    if not is_picture and shape != input_shape(config):
+        if config.get("shape") is not None:
+            raise UserError(f"dataset.shape={list(config.shape)}: an input of the data has {list(shape)}")
+        facts["shape"] = list(shape)
+    if measures and inputs(first).is_floating_point():
+        facts["mean"], facts["std"] = mean_and_std(train)
+    return facts
+
+
+def needed(sources: Iterable[Fitted]) -> int:
+    """The bytes that all examples take, if each takes as many as the first."""
+    first = next(source for source in sources if len(source))
+    return sum(map(len, sources)) * sum(values.nbytes for values in first[0].values())
+
+
+def mean_and_std(source: Fitted, sample: int = 1000) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel of the network's inputs, on evenly spaced examples."""
+    name, field = next(iter(source.fields.items()))
     places = torch.linspace(0, len(source) - 1, min(sample, len(source))).long().tolist()
-    pixels = to_unit(torch.stack([source[place] for place in places]))
-    std, mean = torch.std_mean(pixels, dim=(0, 2, 3))
+    values = field.read(torch.stack([source[place][name] for place in places]))
+    std, mean = torch.std_mean(values, dim=[axis for axis in range(values.ndim) if axis != 1])
     return [round(m, 4) for m in mean.tolist()], [max(round(s, 4), 1e-3) for s in std.tolist()]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.datasets import load_digits
 
-from dlrun.dataset.source import Splits, fit, from_arrays, stratified
+from dlrun.dataset.field import fit
+from dlrun.dataset.source import Splits, from_arrays, stratified
 
 
 def load(image_size: int = 28) -> Splits:
@@ -13,6 +14,6 @@ def load(image_size: int = 28) -> Splits:
     digits = load_digits()
     grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # scikit-learn counts from 0 to 16
     source = from_arrays(grey, digits.target)
-    source.images = fit(source.images, 1, image_size)
+    source.tensors["image"] = fit(source.tensors["image"], 1, image_size)
     train, test = stratified(source.targets, 0.2, seed=0)
     return Splits(source.subset(train), source.subset(test), [str(name) for name in digits.target_names])

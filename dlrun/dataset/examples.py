@@ -13,6 +13,8 @@ from torch import Tensor
 from torchvision.transforms.functional import center_crop
 
 from dlrun import console
+from dlrun.dataset.data import input_shape
+from dlrun.dataset.field import to_unit
 from dlrun.dataset.image_file import SUFFIXES, read_image
 from dlrun.errors import UserError
 
@@ -27,6 +29,25 @@ class Examples:
     targets: list[int | None]
     regions: Tensor | None = None
     """Where each class is in each image, bool (N, K, H, W), if that is known."""
+
+
+def need_images(config: DictConfig) -> None:
+    """Refuse a verb that shows or reads pictures where the dataset's examples are none.
+
+    Args:
+        config: the whole config.
+
+    Raises:
+        UserError: what the network reads is no image.
+    """
+    dataset = config.dataset
+    shape = input_shape(dataset)
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        size = "x".join(map(str, shape))
+        raise UserError(
+            f"dataset.source._target_={dataset.source._target_}: {config.verb} needs images of 1 or 3 channels;"
+            f" an example of this dataset is {size} numbers"
+        )
 
 
 def find(given: str | None) -> list[Path]:
@@ -49,7 +70,7 @@ def find(given: str | None) -> list[Path]:
 
 
 def read(files: list[Path], config: DictConfig) -> Iterator[tuple[list[Path], Tensor]]:
-    """The pictures as the model takes them, uint8 (B, C, H, W), a few at a time; of several, those that can be read.
+    """The pictures as the model takes them, float (B, C, H, W) in [0,1], a few at a time; of several, those readable.
 
     Args:
         files: what :func:`find` found.
@@ -78,7 +99,7 @@ def read(files: list[Path], config: DictConfig) -> Iterator[tuple[list[Path], Te
             pairs = [(file, image) for file, image in zip(part, pool.map(one, part), strict=True) if image is not None]
             if pairs:
                 some = True
-                yield [file for file, _ in pairs], torch.stack([image for _, image in pairs])
+                yield [file for file, _ in pairs], to_unit(torch.stack([image for _, image in pairs]))
     if not some:
         raise UserError(f"input={config.input}: none of its {len(files)} images can be read")
 
@@ -87,4 +108,4 @@ def of_files(files: list[Path], config: DictConfig) -> Examples:
     """All pictures that :func:`read` gives, as examples of no known class."""
     parts = list(read(files, config))
     names = [file.stem for found, _ in parts for file in found]
-    return Examples(torch.cat([images for _, images in parts]).float().div_(255), names, [None] * len(names))
+    return Examples(torch.cat([images for _, images in parts]), names, [None] * len(names))

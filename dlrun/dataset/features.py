@@ -23,9 +23,11 @@ from torch import Tensor, nn
 from dlrun import console, interrupt
 from dlrun import weights as checkpoint
 from dlrun.dataset.augment import Augment
+from dlrun.dataset.batch import Batch, inputs
+from dlrun.dataset.fitted import Fitted
 from dlrun.dataset.image_folder import FileSource
-from dlrun.dataset.loader import Batch, Loader, Resized
-from dlrun.dataset.source import Source
+from dlrun.dataset.loader import Loader
+from dlrun.dataset.source import Source, classes
 from dlrun.errors import UserError
 
 FORMAT = 1
@@ -47,11 +49,10 @@ class FeatureLoader(Loader):
 
     def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from batch ``start`` on: features and targets."""
-        features = self.views[epoch % len(self.views)]
-        targets = self.source.targets.to(self.device)
-        for indices in self._order(epoch)[start:]:
+        features, targets = self.views[epoch % len(self.views)], classes(self.source).to(self.device)
+        for indices in self.order(epoch)[start:]:
             places = indices.to(self.device)
-            yield Batch(features.index_select(0, places), targets.index_select(0, places))
+            yield {"features": features.index_select(0, places), "target": targets.index_select(0, places)}
 
 
 @dataclass
@@ -68,7 +69,8 @@ class LiveFeatureLoader(Loader):
         """The batches of an epoch from batch ``start`` on: features and targets."""
         assert self.backbone is not None
         for batch in self.pictures(epoch, start):
-            yield Batch(self.backbone(batch.images).clone(), batch.targets)  # a clone may take part in gradients
+            features = self.backbone(inputs(batch)).clone()  # a clone may take part in gradients
+            yield {"features": features, "target": batch["target"]}
 
 
 @dataclass(frozen=True)
@@ -163,11 +165,11 @@ class Cache:
                     augment=augment,
                 )
                 for view in range(count):
-                    numbers = rows if part.seed is None else rows[torch.cat(part._order(view))]
+                    numbers = rows if part.seed is None else rows[torch.cat(part.order(view))]
                     start = 0
                     for batch in part.pictures(view):
                         interrupt.check()
-                        found = self.backbone(batch.images).cpu()
+                        found = self.backbone(inputs(batch)).cpu()
                         if not len(features):
                             features = torch.empty(count, len(place), found.shape[1])
                         features[view, numbers[start : start + len(found)]] = found
@@ -197,14 +199,12 @@ def feature_bar(total: int) -> bars.Progress:
 
 def image_digests(source: Source) -> list[bytes]:
     """The SHA-256 of every image's content: of the file's bytes, or else of the pixels as the dataset has them."""
-    if isinstance(source, Resized):
-        source = source.source
 
     def digest(index: int) -> bytes:
-        if isinstance(source, FileSource):
-            content = source.paths[index].read_bytes()
+        if isinstance(source, Fitted) and isinstance(source.source, FileSource):
+            content = source.source.paths[int(source.indices[index])].read_bytes()
         else:
-            image = source[index]
+            image = inputs(source.raw(index) if isinstance(source, Fitted) else source[index])
             content = f"{tuple(image.shape)}".encode() + image.contiguous().cpu().numpy().tobytes()
         return hashlib.sha256(content).digest()
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dlrun import console
+from dlrun.dataset.batch import Batch
 from dlrun.dataset.image_file import SUFFIXES, check_header, read_image
 from dlrun.dataset.source import Splits, stratified
 from dlrun.errors import UserError
@@ -33,14 +34,15 @@ class FileSource:
         """The number of files."""
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> Tensor:
-        """Image ``index``: uint8, shape (channels, image_size, image_size).
+    def __getitem__(self, index: int) -> Batch:
+        """File ``index``: ``image``, uint8 (channels, image_size, image_size), and ``target``, int64 ().
 
         Raises:
             UserError: the file cannot be decoded.
         """
         with _in_root():
-            return read_image(self.paths[index], self.channels, self.image_size)
+            image = read_image(self.paths[index], self.channels, self.image_size)
+        return {"image": image, "target": self.targets[index]}
 
     def subset(self, indices: Tensor) -> FileSource:
         """The files at these indices."""

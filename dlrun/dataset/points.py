@@ -1,6 +1,6 @@
 """Toy datasets of points in the unit square (001_6d5271d093cc63ab.txt, perceptron and multi-layer perceptron).
 
-A point is an image of two channels, x and y, and one pixel.
+A point is a vector of x and y, float (2,).
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import torch
 from matplotlib.path import Path
 from sklearn.datasets import make_moons
 
+from dlrun.dataset.field import Field, Label, Vector
 from dlrun.dataset.source import Splits, TensorSource
+
+FIELDS: dict[str, Field] = {"point": Vector(), "target": Label()}
 
 GATES = {"and": [0, 0, 0, 1], "or": [0, 1, 1, 1], "nand": [1, 1, 1, 0], "nor": [1, 0, 0, 0], "xor": [0, 1, 1, 0]}
 """What each gate says to (0,0), (0,1), (1,0), (1,1)."""
@@ -27,7 +30,7 @@ POLYGONS = (
 def gate(gate: Literal["and", "or", "nand", "nor", "xor"]) -> Splits:
     """The truth table of a boolean function: four points, for training and for the test."""
     table = _source(np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array(GATES[gate]))
-    return Splits(table, table, ["0", "1"])
+    return Splits(table, table, ["0", "1"], fields=FIELDS)
 
 
 def blobs(count: int, spread: float = 0.09, classes: int = 2, seed: int = 0) -> Splits:
@@ -61,9 +64,11 @@ def polygons(count: int, seed: int = 0) -> Splits:
 def _halves(points: np.ndarray, targets: np.ndarray, classes: list[str]) -> Splits:
     """The first half to train, the second to test."""
     half = len(points) // 2
-    return Splits(_source(points[:half], targets[:half]), _source(points[half:], targets[half:]), classes)
+    return Splits(
+        _source(points[:half], targets[:half]), _source(points[half:], targets[half:]), classes, fields=FIELDS
+    )
 
 
 def _source(points: np.ndarray, targets: np.ndarray) -> TensorSource:
-    images = torch.from_numpy(points).float().clamp(0, 1)[:, :, None, None]
-    return TensorSource(images, torch.from_numpy(targets).long())
+    inside = torch.from_numpy(points).float().clamp(0, 1)
+    return TensorSource({"point": inside, "target": torch.from_numpy(targets).long()})

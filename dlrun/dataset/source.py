@@ -1,111 +1,118 @@
-"""A source: labelled images of one size as bytes, in memory or read from disk one at a time.
-
-Points of a plane are images too, of two channels and one pixel; they are floats.
-"""
+"""A source: examples as named tensors, in memory or read from disk one at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from dlrun.dataset.batch import Batch, size
+from dlrun.dataset.field import Field, images
 from dlrun.errors import UserError
 
 
-class Source(Protocol):
-    """Labelled images. Any map-style dataset with the attribute ``targets`` that gives such items is one."""
+class MapStyle(Protocol):
+    """What a split of a dataset may be: any map-style dataset of one's own is one.
 
-    @property
-    def targets(self) -> Tensor:
-        """int64, shape (N,)."""
+    An item is a dict of tensors by the names of ``Splits.fields``; or, where there is an attribute ``targets``, int64
+    (N,), the input alone. With ``targets``, validation and ``dataset.per_class`` are taken class by class.
+    """
 
     def __len__(self) -> int:
-        """The number of images, N."""
+        """The number of examples, N."""
 
-    def __getitem__(self, index: int) -> Tensor:
-        """Image ``index``: uint8, or float in [0,1]; shape (C, H, W)."""
+    def __getitem__(self, index: int, /) -> Batch | Tensor:
+        """Example ``index``, without a leading dimension."""
+
+
+class Source(Protocol):
+    """Examples as dicts of tensors, of which a part can be taken."""
+
+    def __len__(self) -> int:
+        """The number of examples, N."""
+
+    def __getitem__(self, index: int, /) -> Batch:
+        """Example ``index``, without a leading dimension."""
 
     def subset(self, indices: Tensor) -> Source:
-        """The source of the images at these indices, in their order."""
+        """The source of the examples at these indices, in their order."""
 
 
 @dataclass
 class TensorSource:
-    """Images that are in memory already."""
+    """Examples that are in memory already.
 
-    images: Tensor
-    """uint8, or float in [0,1]; shape (N, C, H, W)."""
-    targets: Tensor
-    """int64, shape (N,)."""
+    Args:
+        tensors: by name, each with the leading dimension N.
+    """
+
+    tensors: Batch
+
+    @property
+    def targets(self) -> Tensor:
+        """The entry ``target``; where there is none, there is no such attribute."""
+        if "target" not in self.tensors:
+            raise AttributeError("targets")
+        return self.tensors["target"]
 
     def __len__(self) -> int:
-        """The number of images."""
-        return len(self.images)
+        """The number of examples."""
+        return size(self.tensors)
 
-    def __getitem__(self, index: int) -> Tensor:
-        """Image ``index``."""
-        return self.images[index]
+    def __getitem__(self, index: int) -> Batch:
+        """Example ``index``."""
+        return {name: values[index] for name, values in self.tensors.items()}
 
     def subset(self, indices: Tensor) -> TensorSource:
-        """The images at these indices."""
-        return TensorSource(self.images[indices], self.targets[indices])
+        """The examples at these indices."""
+        return TensorSource({name: values[indices] for name, values in self.tensors.items()})
 
 
 @dataclass
 class Splits:
     """What a dataset's ``source`` returns; ``val=None`` lets dlrun split it off ``train``."""
 
-    train: Source
-    test: Source
-    classes: list[str]
-    val: Source | None = None
+    train: MapStyle
+    test: MapStyle
+    classes: list[str] = field(default_factory=list)
+    val: MapStyle | None = None
     regions: Tensor | None = None
     """Where each class is in the test images, bool (N, K, H, W), if that is known: explanations are held against it."""
+    fields: dict[str, Field] = field(default_factory=images)
+    """What each named tensor is; the first is what the network reads."""
+
+
+def labelled(images: Tensor, targets: Tensor) -> TensorSource:
+    """Images, uint8 (N, C, H, W), or float in [0,1], and their classes, int64 (N,)."""
+    return TensorSource({"image": images, "target": targets})
 
 
 def from_arrays(images: Any, targets: Sequence[int] | Any) -> TensorSource:
     """A source of images that a library holds as an array: uint8, (N, H, W) or (N, H, W, C)."""
     data = torch.as_tensor(images)
     data = data.unsqueeze(1) if data.ndim == 3 else data.permute(0, 3, 1, 2)
-    return TensorSource(data.contiguous(), torch.as_tensor(targets, dtype=torch.int64))
+    return labelled(data.contiguous(), torch.as_tensor(targets, dtype=torch.int64))
 
 
-def fit(images: Tensor, channels: int, image_size: int) -> Tensor:
-    """Bring images, uint8 (..., C, H, W), to one size and number of channels.
+def labels(source: object) -> Tensor | None:
+    """The classes of all examples, int64 (N,), where the source tells them without giving the examples."""
+    found = getattr(source, "targets", None)
+    return None if found is None else torch.as_tensor(found)
 
-    One channel of three is their luminance (ITU-R BT.601), three of one are the same grey; resizing is bilinear with
-    antialiasing.
+
+def classes(source: object) -> Tensor:
+    """The classes of all examples, int64 (N,).
 
     Raises:
-        UserError: of two channels, or to two: points are no images.
+        UserError: the dataset has none.
     """
-    if images.shape[-3] != channels:
-        if 2 in (images.shape[-3], channels):
-            raise UserError(f"dataset.channels={channels}: the data has {images.shape[-3]}")
-        if channels == 1:
-            red, green, blue = images.unbind(-3)
-            images = (0.299 * red + 0.587 * green + 0.114 * blue).round().to(torch.uint8).unsqueeze(-3)
-        else:
-            images = images.expand(*images.shape[:-3], channels, -1, -1)
-    if images.shape[-2:] != (image_size, image_size):
-        batch = images if images.ndim == 4 else images.unsqueeze(0)
-        batch = F.interpolate(batch, (image_size, image_size), mode="bilinear", antialias=True)
-        images = batch if images.ndim == 4 else batch.squeeze(0)
-    return images
-
-
-def to_unit(images: Tensor) -> Tensor:
-    """Pixels as floats in [0,1], of bytes or of such floats."""
-    return images.float().div_(255) if images.dtype == torch.uint8 else images
-
-
-def are_points(images: Tensor) -> bool:
-    """Whether these images (..., C, H, W) are points of a plane: two channels, one pixel."""
-    return images.shape[-3:] == (2, 1, 1)
+    found = labels(source)
+    if found is None:
+        raise UserError("dataset.source: has no attribute targets; expected the class of every example")
+    return found
 
 
 def stratified(targets: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:

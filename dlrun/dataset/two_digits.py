@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from dlrun.dataset import digits
-from dlrun.dataset.source import Source, Splits, TensorSource, fit
+from dlrun.dataset.field import fit
+from dlrun.dataset.source import Splits, TensorSource, labelled
 from dlrun.dataset.torchvision_source import load as load_torchvision
 from dlrun.errors import UserError
 
@@ -36,12 +37,14 @@ def load(root: str, image_size: int = 56, source: str = "mnist", train: int = 20
         single = digits.load(image_size // 2)
     else:
         raise UserError(f"dataset.source.source={source}: no such choice; expected mnist or digits")
+    assert isinstance(single.train, TensorSource)
+    assert isinstance(single.test, TensorSource)
     trained, _ = _canvases(single.train, image_size, train, seed=0)
     tested, regions = _canvases(single.test, image_size, test, seed=1)
     return Splits(trained, tested, single.classes, regions=regions)
 
 
-def _canvases(source: Source, image_size: int, count: int, seed: int) -> tuple[TensorSource, Tensor]:
+def _canvases(source: TensorSource, image_size: int, count: int, seed: int) -> tuple[TensorSource, Tensor]:
     """So many canvases, and where each class is in them, bool (N, K, H, W)."""
     rng = np.random.default_rng(seed)
     half = image_size // 2
@@ -57,8 +60,8 @@ def _canvases(source: Source, image_size: int, count: int, seed: int) -> tuple[T
     for number in range(count):
         for side in range(2):
             left, top = side * half, int(heights[number, side])
-            digit = fit(source[int(pairs[number, side])], 1, half)
+            digit = fit(source[int(pairs[number, side])]["image"], 1, half)
             images[number, :, top : top + half, left : left + half] = digit
             regions[number, classes[number, side], :, left : left + half] = True
     chosen = torch.from_numpy(rng.integers(0, 2, (count, 1)))
-    return TensorSource(images, classes.gather(1, chosen).squeeze(1)), regions
+    return labelled(images, classes.gather(1, chosen).squeeze(1)), regions

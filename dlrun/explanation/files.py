@@ -40,7 +40,7 @@ def table(explanation: Explanation, names: list[str]) -> list[Row]:
 
 
 def draw(recorder: Recorder, explanation: Explanation, maps: Tensor, rows: list[Row], most: int) -> None:
-    """An overlay for each image and class, and a sheet of all."""
+    """An overlay for each image and class, and a sheet of all; also on the TensorBoard."""
     if most == 0:
         return
     images, maps = explanation.examples.images[:most].cpu(), maps[:most].cpu()
@@ -56,7 +56,7 @@ def draw(recorder: Recorder, explanation: Explanation, maps: Tensor, rows: list[
             is_said = f"     target: {target}" if target else ""
             figure = overlay(image, map, f"prediction: {caption}{is_said}", f"evidence for {subtitle}")
             name = re.sub(r"[^\w.+-]+", "-", f"{number:03d}_{row['image']}_{row['explained']}")
-            recorder.figure(f"overlays/{name}", figure)
+            recorder.figure(f"overlays/{name}", figure, number)
     recorder.figure("contact_sheet", contact_sheet(images, maps, captions, subtitles))
 
 
@@ -70,7 +70,7 @@ def show_attacked(
     title: str,
     most: int,
 ) -> None:
-    """``attacked.csv``, a row for every image and class, and ``attacked.png``."""
+    """``attacked.csv``, a row for every image and class, and ``attacked.png``; also on the TensorBoard."""
     asked = maps.shape[1]
     measures = zip(found.correlations.flatten().tolist(), found.linf.repeat_interleave(asked).tolist(), strict=True)
     rows = [
@@ -87,7 +87,7 @@ def show_attacked(
         )
         for row, after, (correlation, linf) in zip(before, table(found.after, names), measures, strict=True)
     ]
-    recorder.table("attacked", printed(rows))
+    recorder.table("attacked", rows_of_text(rows))
     if most == 0:
         return
     captions = [
@@ -102,8 +102,8 @@ def show_attacked(
     ]
     images = [one.examples.images.repeat_interleave(asked, dim=0) for one in (explanation, found.after)]
     fooled = found.fooled.repeat_interleave(asked).tolist()[: most * asked]
-    figure = attacked(images, [maps.flatten(0, 1), found.maps.flatten(0, 1)], captions, fooled, title)
-    recorder.figure("attacked", figure)
+    all_maps = [maps.flatten(0, 1), found.maps.flatten(0, 1)]
+    recorder.figure("attacked", attacked(images, all_maps, captions, fooled, title))
 
 
 def seen(prediction: str | float, probability: str | float, target: str | float = "") -> str:
@@ -129,8 +129,8 @@ def write_maps(path: Path, maps: Tensor, explanation: Explanation) -> None:
     )
 
 
-def printed(rows: list[Row]) -> list[dict[str, str]]:
-    """The rows as text, numbers to four places."""
+def rows_of_text(rows: list[Row]) -> list[dict[str, str]]:
+    """The rows with numbers in four digits."""
     return [{key: plain(value) for key, value in row.items()} for row in rows]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import json
 import uuid
 from collections.abc import Collection, Mapping, Sequence
@@ -31,8 +31,17 @@ class Logger:
 
     name: str
     """That of its file in ``configs/logger/``."""
+    package: str | None = None
+    """What it needs, an extra of dlrun by the same name."""
     folder: Path
-    """The run's folder."""
+    """The run's folder; the recorder sets it."""
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """A sentence, if its package is not installed."""
+        if cls.package is None or importlib.util.find_spec(cls.package):
+            return None
+        return f"logger={cls.package}: needs {cls.package}; pip install 'dlrun[{cls.package}]'"
 
     def begin(
         self,
@@ -63,7 +72,7 @@ class Logger:
         """A precision-recall curve for each class, against all others."""
 
     def embedding(self, features: Tensor, labels: Sequence[str], images: Tensor) -> None:
-        """Vectors, float (N, F), each with its label and its image, uint8 (N, C, H, W)."""
+        """Vectors, float (N, F), each with its label and its image, float (N, C, H, W) in [0,1]."""
 
     def success(self) -> None:
         """The run has done what it was to do."""
@@ -97,7 +106,12 @@ class RemoteLogger(Logger):
     killed before its first checkpoint.
     """
 
+    package: str
+
     def __init__(self) -> None:
+        if fault := self.missing():
+            raise UserError(fault)
+        self._package = importlib.import_module(self.package)
         self._entry: Any = None
         self._id: str | None = None
         self._taken: dict[str, int] = {}  # the last step of each tag that the entry had when it was opened
@@ -167,15 +181,3 @@ class RemoteLogger(Logger):
 def axis(tag: str) -> str:
     """What a scalar's step counts: ``epoch`` or ``step``."""
     return "epoch" if tag.split("/")[0] in BY_EPOCH else "step"
-
-
-def require(module: str) -> Any:
-    """A package that is an extra of dlrun.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise UserError(f"logger={module}: needs {module}; pip install 'dlrun[{module}]'") from None

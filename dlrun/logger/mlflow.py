@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock
 
 from dlrun.errors import UserError
-from dlrun.logger.logger import RemoteLogger, Status, Value, require
+from dlrun.logger.logger import RemoteLogger, Status, Value
 
 MOST = 1000
 """Points in one request: MLflow takes no more."""
@@ -31,7 +31,7 @@ class MLflow(RemoteLogger):
         artifacts: the folder for the files of a new experiment; None leaves it to the server.
     """
 
-    name = "mlflow"
+    name = package = "mlflow"
 
     def __init__(
         self,
@@ -40,7 +40,6 @@ class MLflow(RemoteLogger):
         artifacts: str | None = "runs/mlartifacts",
     ) -> None:
         super().__init__()
-        self._mlflow = require("mlflow")
         self.experiment, self.tracking_uri, self.artifacts = experiment, tracking_uri, artifacts
         self._points: list[Any] = []
         self._sent = time.monotonic()
@@ -62,9 +61,9 @@ class MLflow(RemoteLogger):
         if self._client is None:
             try:
                 with self._first():
-                    client = self._mlflow.MlflowClient(self.tracking_uri)
+                    client = self._package.MlflowClient(self.tracking_uri)
                     client.search_experiments(max_results=1)
-            except self._mlflow.exceptions.MlflowException as error:
+            except self._package.exceptions.MlflowException as error:
                 reason = str(error).splitlines()[0]
                 raise UserError(f"logger.mlflow.tracking_uri={self.tracking_uri}: {reason}") from None
             self._client = client
@@ -98,7 +97,7 @@ class MLflow(RemoteLogger):
         """Hyperparameters are MLflow's parameters, which never change; the config is a file."""
         client = self.entry
         known = client.get_run(self._id).data.params
-        param = self._mlflow.entities.Param
+        param = self._package.entities.Param
         client.log_batch(
             self._id, params=[param(key, str(value)) for key, value in hparams.items() if key not in known]
         )
@@ -107,7 +106,7 @@ class MLflow(RemoteLogger):
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Keep the points, to send them with others."""
         assert self.entry
-        metric, now = self._mlflow.entities.Metric, int(time.time() * 1000)
+        metric, now = self._package.entities.Metric, int(time.time() * 1000)
         self._points += [metric(tag, float(value), now, step) for tag, value in self.new(values, step).items()]
         if len(self._points) >= MOST or time.monotonic() - self._sent > SECONDS:
             self.flush()

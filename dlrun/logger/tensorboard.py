@@ -16,7 +16,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from dlrun.dataset.source import fit
+from dlrun.dataset.field import fit
 from dlrun.logger.logger import Logger, Status, Value
 
 SPRITE = 32
@@ -82,8 +82,8 @@ class TensorBoard(Logger):
 
     def embedding(self, features: Tensor, labels: Sequence[str], images: Tensor) -> None:
         """Vectors for the projector, in the place of those that are there."""
-        shutil.rmtree(self.folder / "00000", ignore_errors=True)  # where the writer puts those of step 0
-        small = fit(images, 3, SPRITE).float().div_(255)
+        shutil.rmtree(self.folder / "00000" / "features", ignore_errors=True)  # where the writer puts them
+        small = fit(images.cpu(), 3, SPRITE).clamp(0, 1)
         self.writer.add_embedding(features.cpu(), list(labels), small, tag="features")
 
     def success(self) -> None:

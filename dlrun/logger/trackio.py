@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlrun.logger.logger import RemoteLogger, Status, Value, require
+from dlrun.logger.logger import RemoteLogger, Status, Value
 
 
 class Trackio(RemoteLogger):
@@ -20,11 +20,10 @@ class Trackio(RemoteLogger):
         group: of runs that belong together.
     """
 
-    name = "trackio"
+    name = package = "trackio"
 
     def __init__(self, project: str = "dlrun", group: str | None = None) -> None:
         super().__init__()
-        self._trackio = require("trackio")
         self.project, self.group = project, group
 
     def new_id(self) -> str:
@@ -34,7 +33,7 @@ class Trackio(RemoteLogger):
     def open(self, id: str, resumed: bool) -> Any:
         """A run of Trackio."""
         with contextlib.redirect_stdout(io.StringIO()):  # how to use Trackio
-            return self._trackio.init(
+            return self._package.init(
                 self.project, name=id, group=self.group, config=self.config, resume="allow", embed=False
             )
 
@@ -69,14 +68,14 @@ class Trackio(RemoteLogger):
         """A picture."""
         entry = self.entry
         if self.is_new(name, step):
-            entry.log({name: self._trackio.Image(str(file))}, step=step)
+            entry.log({name: self._package.Image(str(file))}, step=step)
 
     def text(self, tag: str, text: str) -> None:
         """A report."""
         entry = self.entry
         if self.is_new(tag, 0):
             fence = "```"
-            entry.log({tag: self._trackio.Markdown(f"{fence}\n{text}\n{fence}")}, step=0)
+            entry.log({tag: self._package.Markdown(f"{fence}\n{text}\n{fence}")}, step=0)
 
     def flush(self) -> None:
         """Write the rows now: Trackio's thread does so every half second."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from dlrun import console
 from dlrun.errors import UserError
 from dlrun.logger import wandb_file
-from dlrun.logger.logger import RemoteLogger, Status, Value, axis, require
+from dlrun.logger.logger import RemoteLogger, Status, Value, axis
 
 EXIT_STATUS: dict[Status, int] = {"completed": 0, "failed": 1, "interrupted": 130}
 
@@ -28,7 +28,7 @@ class WandB(RemoteLogger):
         tags: to find the run by.
     """
 
-    name = "wandb"
+    name = package = "wandb"
 
     def __init__(
         self,
@@ -39,7 +39,6 @@ class WandB(RemoteLogger):
         tags: list[str] | None = None,
     ) -> None:
         super().__init__()
-        self._wandb = require("wandb")
         self.project, self.entity, self.mode, self.group, self.tags = project, entity, mode, group, tags or []
         self._rows = 0
         self._defined: set[str] = set()
@@ -51,7 +50,7 @@ class WandB(RemoteLogger):
             UserError: W&B refuses it, such as without an account.
         """
         try:
-            return self._wandb.init(
+            return self._package.init(
                 project=self.project,
                 entity=self.entity,
                 mode=self.mode,
@@ -63,9 +62,9 @@ class WandB(RemoteLogger):
                 config=self.config,
                 resume="allow",
                 reinit="create_new",
-                settings=self._wandb.Settings(silent=True, console="off"),
+                settings=self._package.Settings(silent=True, console="off"),
             )
-        except self._wandb.errors.Error as error:
+        except self._package.errors.Error as error:
             reason = " ".join(str(error).split())
             raise UserError(f"logger.wandb.mode={self.mode}: refused by W&B ({reason})") from None
 
@@ -106,7 +105,7 @@ class WandB(RemoteLogger):
         entry = self.entry
         if self.is_new(name, step):
             entry.define_metric(name, step_metric=axis(name))
-            self._row({name: self._wandb.Image(str(file)), axis(name): step})
+            self._row({name: self._package.Image(str(file)), axis(name): step})
 
     def table(self, name: str, file: Path) -> None:
         """A file of the run."""

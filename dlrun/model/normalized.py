@@ -15,7 +15,7 @@ class Normalized(nn.Module):
     elsewhere fit without renaming.
 
     Args:
-        network: takes normalised images, float (B, C, H, W).
+        network: takes normalised inputs, float (B, C, H, W), (B, C, L) or (B, C).
         mean: per channel, of pixels in [0,1]; None for no normalisation.
         std: per channel.
     """
@@ -31,8 +31,16 @@ class Normalized(nn.Module):
             self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The network's output for images in [0,1]."""
-        if self.normalizes:
-            images = (images - self.mean).div_(self.std)
-        output: Tensor = self.network(images)
+        """The network's output for inputs in [0,1]."""
+        output: Tensor = self.network(self.normalize(images))
         return output
+
+    def normalize(self, inputs: Tensor) -> Tensor:
+        """Inputs (B, C, ...) in [0,1] as the network takes them."""
+        if not self.normalizes:
+            return inputs
+        mean, std = self.mean, self.std
+        if inputs.ndim != 4:
+            shape = (-1, *[1] * (inputs.ndim - 2))
+            mean, std = mean.view(shape), std.view(shape)
+        return (inputs - mean).div_(std)

@@ -37,8 +37,6 @@ class Recorder:
         figures: the folder in it for figures.
     """
 
-    images = 16  # read by Task.log_scores of today
-
     def __init__(self, folder: Path, loggers: Sequence[Logger] = (), figures: str = "") -> None:
         self.folder, self.loggers, self.figures = folder, list(loggers), figures
         for logger in self.loggers:
@@ -143,7 +141,7 @@ class Recorder:
             logger.pr_curves(probabilities, targets, classes, step)
 
     def embedding(self, features: Tensor, labels: Sequence[str], images: Tensor) -> None:
-        """Vectors, float (N, F), each with its label and its image, uint8 (N, C, H, W), for the loggers."""
+        """Vectors, float (N, F), each with its label and its image, float (N, C, H, W) in [0,1], for the loggers."""
         for logger in self.loggers:
             logger.embedding(features, labels, images)
 
