@@ -34,6 +34,7 @@ from dlrun.dataset.data import Data, input_shape, prepare
 from dlrun.dataset.source import Splits
 from dlrun.errors import UserError, suggest
 from dlrun.explainer.explainer import Explainer
+from dlrun.logger.logger import Logger
 from dlrun.model.normalized import Normalized
 from dlrun.record.recorder import Recorder
 from dlrun.scheduler.schedule import Schedule
@@ -280,9 +281,17 @@ def callbacks(config: DictConfig) -> dict[str, Callback]:
 
 
 def recorder(config: DictConfig, folder: Path, figures: str = "") -> Recorder:
-    """The recorder of a run in a folder, with the config's loggers; figures go to a folder in it."""
+    """The recorder of a run in a folder, with the config's loggers; figures go to a folder in it.
+
+    Raises:
+        UserError: a logger's package is not installed, or it is no logger.
+    """
     nodes = {str(name): node for name, node in (config.get("logger") or {}).items() if node is not None}
-    return Recorder(folder, [make(node, f"logger.{name}") for name, node in nodes.items()], figures)
+    loggers = {name: make(node, f"logger.{name}") for name, node in nodes.items()}
+    for name, made in loggers.items():
+        if not isinstance(made, Logger):
+            raise UserError(f"logger.{name}._target_={nodes[name]._target_}: is no dlrun.logger.logger.Logger")
+    return Recorder(folder, list(loggers.values()), figures)
 
 
 def trainer_options(config: DictConfig) -> TrainerOptions:
@@ -337,6 +346,8 @@ def _target_faults(key: str, node: DictConfig) -> Iterator[str]:
         reason = " ".join(str(error.args[0]).split()) if error.args else type(error).__name__
         yield f"{key}._target_={node._target_}: cannot be imported ({reason})"
         return
+    if inspect.isclass(target) and issubclass(target, Logger) and (missing := target.missing()):
+        yield missing
     parameters = signature.parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)

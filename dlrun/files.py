@@ -10,24 +10,28 @@ from typing import BinaryIO
 
 from dlrun.errors import RunError
 
+TEMPORARY = ".tmp"
+
 
 @contextmanager
-def replacing(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
+def replacing(path: Path, keep: Path | None = None, sync: bool = True) -> Iterator[BinaryIO]:
     """Write to a temporary file that takes the place of ``path`` once it is whole and on disk.
 
     Args:
         path: the file.
         keep: what the file that is there is renamed to; None replaces it.
+        sync: wait for the disk, so that the file also survives a loss of power.
 
     Raises:
         RunError: it cannot be written; what was there before is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         with temporary.open("wb") as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            if sync:
+                os.fsync(stream.fileno())
         if keep is not None and path.exists():
             path.replace(keep)
         temporary.replace(path)
@@ -42,3 +46,9 @@ def write_whole(path: Path, text: str) -> None:
     """Write a text file at once or not at all."""
     with replacing(path) as stream:
         stream.write(text.encode())
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files in and below a folder that killed processes left; nobody may be writing there."""
+    for path in folder.rglob(f".*.*{TEMPORARY}"):
+        path.unlink(missing_ok=True)

@@ -34,7 +34,7 @@ from dlrun.errors import UserError, sentence, suggest
 RUN_SECTIONS = ("model", "dataset", "task", "loss", "trainer")
 # The verbs that take its whole config, and the sections that are in it besides.
 WHOLE = ("train", "replay", "finetune")
-WHOLE_SECTIONS = (*RUN_SECTIONS, "init", "optimizer", "scheduler", "callback", "attack")
+WHOLE_SECTIONS = (*RUN_SECTIONS, "init", "optimizer", "scheduler", "callback", "logger", "attack")
 CLAIMS = ("then", "expect")
 LONGEST_NAME = 200  # of a job's folder, in characters; file systems take 255
 

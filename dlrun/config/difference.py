@@ -19,6 +19,7 @@ MAY_CHANGE = (
     "trainer.device",
     "trainer.log_every",
     "callback",
+    "logger",
     "dataset.root",
     "dataset.source.root",
     "dataset.workers",

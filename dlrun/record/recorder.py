@@ -1,72 +1,84 @@
-"""The one recorder of a run: its files, and the same to all loggers."""
+"""What a run records, recorded once: into the run's own files, and to every logger."""
 
 from __future__ import annotations
 
 import csv
 import io
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from dlrun.files import replacing, write_whole
-from dlrun.logger.logger import Logger, Value
+from dlrun import interrupt
+from dlrun.files import remove_leftovers, replacing
+from dlrun.logger.logger import Logger, Status, Value
 from dlrun.record import curve_file
 
 METRICS = "metrics.csv"
 DPI = 120
+"""Dots per inch of all figures."""
 
 
 class Recorder:
-    """Records scalars, figures, tables, curves and texts, each once.
+    """Writes figures, tables, curves and metrics into a run's folder, and gives them to loggers.
 
-    Files that it appends to are part of a run's state: a run that continues has them cut back to the length that they
-    had at its checkpoint, so nothing stands there twice. Others are written whole or not at all.
+    Files that grow (``metrics.csv``, ``curves/``, TensorBoard's events) are part of a checkpoint by their lengths
+    (:meth:`state_dict`), and cut back to it. All others are written whole or not at all.
+
+    As a context manager, it tells the loggers how the run ended.
 
     Args:
-        folder: the run's.
-        loggers: get the same.
-        figures: the folder of figures in it; "" for the folder itself.
+        folder: the run's folder; it exists.
+        loggers: what else takes what is recorded.
+        figures: the folder in it for figures.
     """
 
     def __init__(self, folder: Path, loggers: Sequence[Logger] = (), figures: str = "") -> None:
-        self.folder, self.loggers, self.figures = folder, loggers, folder / figures
-        for logger in loggers:
-            logger.open(folder)
-
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
+        self.folder, self.loggers, self.figures = folder, list(loggers), figures
+        for logger in self.loggers:
+            logger.folder = folder
 
     def begin(
         self,
         hparams: Mapping[str, Value],
-        metrics: Sequence[str] = (),
-        first: Collection[str] = (),
-        names: Sequence[str] = (),
-        config: str = "",
+        metrics: Sequence[str],
+        first: Collection[str],
+        names: Collection[str],
+        config: str,
     ) -> None:
-        """Once in a run's life, before all else; see :meth:`dlrun.logger.logger.Logger.begin`."""
+        """What is known before the first step; once in a run's life.
+
+        Args:
+            hparams: hyperparameters by name; a name should have values of one type in all runs that are compared.
+            metrics: exact tags of the scalars to compare runs by.
+            first: the hyperparameters to show first.
+            names: metrics that are measured on training and validation data, without the split.
+            config: the whole config as YAML.
+        """
         for logger in self.loggers:
             logger.begin(hparams, metrics, first, names, config)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Points of curves, by tag."""
+        """Points of curves by tag, for the loggers.
+
+        Args:
+            values: by tag, such as ``train/loss``.
+            step: the epoch for ``train/``, ``val/``, ``test/`` and ``best/``; else the optimizer step or a number.
+        """
         for logger in self.loggers:
             logger.scalars(values, step)
 
     def epoch(self, row: Mapping[str, float], columns: Sequence[str]) -> None:
-        """A row of ``metrics.csv``; columns that it lacks are left empty."""
+        """Append a row to ``metrics.csv``; for the loggers there is :meth:`scalars`.
+
+        Args:
+            row: values by column; a column without one stays empty.
+            columns: all that rows of this run can have, in order.
+        """
         with (self.folder / METRICS).open("a", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, columns)
             if stream.tell() == 0:
@@ -74,84 +86,126 @@ class Recorder:
             writer.writerow(row)
 
     def curve(self, name: str, axes: tuple[str, str], points: Sequence[tuple[float, float]]) -> None:
-        """Points of ``curves/NAME.csv``; a sweep draws the curves of one name together."""
-        curve_file.append(curve_file.path(self.folder, name), axes, points)
+        """Append points to ``curves/NAME.csv``; a sweep draws the curves of one name of all its jobs together."""
+        curve_file.append(curve_file.path(self.folder, name), axes, list(points))
 
     def figure(self, name: str, figure: Figure, step: int = 0) -> None:
-        """A figure, rendered once: ``NAME.png``, the last of its name, and the same bytes to the loggers."""
+        """Render a figure once, write it as ``NAME.png``, and give the same bytes to the loggers.
+
+        Args:
+            name: of the file, without its ending; it may begin with a folder.
+            figure: what to render.
+            step: when it was drawn; the file has the last figure of a name.
+        """
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-        png = buffer.getvalue()
-        path = self.figures / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as stream:
-            stream.write(png)
-        width, height = (int.from_bytes(png[place : place + 4], "big") for place in (16, 20))
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})  # no version: equal bytes
+        file = self.folder / self.figures / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file, sync=False) as stream:
+            stream.write(buffer.getvalue())
         for logger in self.loggers:
-            logger.figure(name, png, (width, height), step)
+            logger.figure(name, file, buffer.getvalue(), step)
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """``NAME.csv``, with the columns of the first row."""
-        text = io.StringIO()
+        """Write ``NAME.csv``, whole or not at all: a line for each row, with the columns of the first."""
+        text = io.StringIO(newline="")
         writer = csv.DictWriter(text, list(rows[0]) if rows else [])
         writer.writeheader()
         writer.writerows(rows)
-        write_whole(self.folder / f"{name}.csv", text.getvalue())
+        file = self.folder / f"{name}.csv"
+        with replacing(file, sync=False) as stream:
+            stream.write(text.getvalue().encode())
+        for logger in self.loggers:
+            logger.table(name, file)
 
     def text(self, tag: str, text: str) -> None:
-        """A text in a fixed-width font."""
+        """A text, for the loggers."""
         for logger in self.loggers:
             logger.text(tag, text)
 
     def graph(self, model: nn.Module, inputs: Tensor) -> None:
-        """A model's graph, traced on a batch."""
+        """The model's graph, traced on a batch, for the loggers."""
         for logger in self.loggers:
             logger.graph(model, inputs)
 
     def pr_curves(self, probabilities: Tensor, targets: Tensor, classes: Sequence[str], step: int) -> None:
-        """A precision-recall curve for each class against all others; probabilities (N, K), targets (N,)."""
+        """A precision-recall curve for each class against all others, for the loggers.
+
+        Args:
+            probabilities: float (N, K).
+            targets: int64 (N,).
+            classes: the K names.
+            step: of the model.
+        """
         for logger in self.loggers:
             logger.pr_curves(probabilities, targets, classes, step)
 
     def embedding(self, features: Tensor, labels: Sequence[str], images: Tensor) -> None:
-        """Vectors (N, F), each with its label and its image, float (N, C, H, W) in [0,1]."""
+        """Vectors, float (N, F), each with its label and its image, float (N, C, H, W) in [0,1], for the loggers."""
         for logger in self.loggers:
             logger.embedding(features, labels, images)
 
     def success(self) -> None:
-        """The run came to its end."""
+        """Mark the run as completed in the loggers' tables of runs."""
         for logger in self.loggers:
             logger.success()
 
-    def close(self) -> None:
-        """At the end of the process, also when the run failed."""
-        for logger in self.loggers:
-            logger.close()
-
     def state_dict(self) -> dict[str, Any]:
-        """The length of every file that is appended to, by its place in the folder; and the loggers' states."""
-        files = {str(path.relative_to(self.folder)): path.stat().st_size for path in self._appended()}
-        loggers = {type(logger).__name__: logger.state_dict() for logger in self.loggers}
-        return {"files": files, "loggers": loggers}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Cut the files back to these lengths, and remove those that came later."""
-        lengths = dict(state["files"])
-        for path in self._appended():
-            name = str(path.relative_to(self.folder))
-            length = lengths.get(name, lengths.get(path.name))  # by the bare name in runs of version 0.1
-            if length is None:
-                path.unlink()
-            else:
-                os.truncate(path, length)
+        """How long the files are that grow, by path in the run's folder, and what continues the loggers' entries."""
         for logger in self.loggers:
-            logger.load_state_dict(state["loggers"].get(type(logger).__name__, {}))
+            logger.flush()
+        return {
+            "files": {path.relative_to(self.folder).as_posix(): path.stat().st_size for path in self._growing()},
+            "loggers": {logger.name: logger.state_dict() for logger in self.loggers},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Cut the files that grow back to a :meth:`state_dict`, and remove those that came later.
+
+        Checkpoints of before this class named files without their folder; they are understood too.
+        """
+        for logger in self.loggers:
+            logger.load_state_dict(state.get("loggers", {}).get(logger.name, {}))
+        self._cut({_with_folder(name): length for name, length in state["files"].items()})
 
     def clear(self) -> None:
-        """Remove all that was appended by a run that never came to a checkpoint."""
-        for path in self._appended():
-            path.unlink()
+        """Remove the files that grow: the run starts from nothing."""
+        self._cut({})
 
-    def _appended(self) -> list[Path]:
-        own = [*self.folder.glob(METRICS), *(self.folder / curve_file.FOLDER).glob("*.csv")]
-        return [*own, *(path for logger in self.loggers for path in logger.files())]
+    def close(self, status: Status = "completed") -> None:
+        """Write out what is left, and tell the loggers how the run ended."""
+        for logger in self.loggers:
+            logger.close(status)
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        stopped = isinstance(error, (interrupt.Interrupted, KeyboardInterrupt))
+        self.close("completed" if error is None else "interrupted" if stopped else "failed")
+
+    def _growing(self) -> Iterator[Path]:
+        """The files that are appended to, those of earlier processes too."""
+        yield from self.folder.glob(METRICS)
+        yield from sorted((self.folder / curve_file.FOLDER).glob("*.csv"))
+        for logger in self.loggers:
+            yield from logger.files()
+
+    def _cut(self, lengths: Mapping[str, int]) -> None:
+        for logger in self.loggers:
+            logger.rewind()
+        for path in list(self._growing()):
+            length = lengths.get(path.relative_to(self.folder).as_posix())
+            if length is None:
+                path.unlink()
+            elif path.stat().st_size > length:
+                os.truncate(path, length)
+        remove_leftovers(self.folder)
+
+
+def _with_folder(name: str) -> str:
+    """The path of a file in the run's folder that an earlier checkpoint names without its folder."""
+    is_curve = "/" not in name and name.endswith(".csv") and name != METRICS
+    return f"{curve_file.FOLDER}/{name}" if is_curve else name
