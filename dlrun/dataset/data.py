@@ -133,8 +133,7 @@ def chosen(splits: Splits, config: Any, seed: int) -> tuple[dict[str, Fitted], d
     if config.per_class is not None:
         train = few(train, known(train, f"per_class={config.per_class}"), config.per_class, seed)
     if "val" not in sources:
-        is_labelled = train.labels is not None and train.labels.ndim == 1
-        targets = train.labels if is_labelled else torch.zeros(len(train))
+        targets = torch.zeros(len(train)) if train.labels is None else train.labels
         rest, held_out = stratified(targets, config.val_fraction, seed)
         train, sources["val"] = train.subset(rest), train.subset(held_out)
     sources["train"] = train
