@@ -41,7 +41,7 @@ from torchvision import models
 from dlrun import cli
 from dlrun import weights as checkpoint
 from dlrun.attack.pgd import PGD
-from dlrun.dataset import source
+from dlrun.dataset.field import fit as fit_images
 from dlrun.model.lenet import LeNet
 from dlrun.model.normalized import Normalized
 from dlrun.model.resnet import fit
@@ -150,7 +150,7 @@ def main() -> int:
         resnet = fit(models.resnet18(num_classes=10), 3, 32)
         overrides = f"model=resnet18 {train} dataset.image_size=32 dataset.channels=3"
         larger = trained(f"{overrides} trainer.device=cuda", resnet, 3).cuda()
-        images = source.fit(pixels, 3, 32).cuda() / 255
+        images = fit_images(pixels, 3, 32).cuda() / 255
         title = f"ResNet18 on 32x32, PGD-{STEPS}, eps {EPS}, {torch.cuda.get_device_name()}"
         compare(title, larger, images, targets.cuda(), options.repeats)
     return int(not met)

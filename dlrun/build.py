@@ -6,6 +6,7 @@ import inspect
 import json
 import typing
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,54 +23,134 @@ from pydantic import (
 )
 from torch import nn
 
-from dlrun import weights as checkpoint
+from dlrun import weights
 from dlrun.attack.attack import Attack
 from dlrun.callback.callback import Callback
+from dlrun.compute import device, seeding
+from dlrun.compute.precision import Precision
 from dlrun.config import schema
+from dlrun.config.frozen import updated
 from dlrun.dataset.data import Data, input_shape, prepare
 from dlrun.dataset.source import Splits
 from dlrun.errors import UserError, suggest
 from dlrun.explainer.explainer import Explainer
 from dlrun.model.normalized import Normalized
+from dlrun.record.recorder import Recorder
 from dlrun.scheduler.schedule import Schedule
 from dlrun.task.task import Task
+from dlrun.training.options import TrainerOptions
+from dlrun.training.step import Step
 from dlrun.visualizer.visualizer import Visualizer
 
 HYDRA_KEYS = ("_target_", "_args_", "_convert_", "_partial_", "_recursive_")
 """What ``instantiate`` reads itself and gives no target."""
 
 
+@dataclass
+class Parts:
+    """What a config stands for, made.
+
+    Args:
+        config: with what only the data says filled in.
+        device: where all of it is.
+        precision: of the computation.
+        task: what a batch means.
+        model: the network behind its normalisation.
+        data: the dataset; None where nobody asked for it.
+    """
+
+    config: DictConfig
+    device: torch.device
+    precision: Precision
+    task: Task
+    model: Normalized
+    loaded: Data | None
+
+    @property
+    def data(self) -> Data:
+        """The dataset, where it was asked for."""
+        assert self.loaded is not None
+        return self.loaded
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases of the model."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+
+def parts(config: DictConfig, with_data: bool = True, in_memory: bool = True, load_weights: bool = True) -> Parts:
+    """Seed everything, and make all that a config describes.
+
+    A model that cannot work is refused before any data loads, where the config alone tells the sizes.
+
+    Args:
+        config: the whole config, whose targets are checked.
+        with_data: load the dataset.
+        in_memory: as the config says; False streams it whatever its size.
+        load_weights: those that the config names; False where a checkpoint follows.
+
+    Raises:
+        UserError: anything in the config is wrong.
+    """
+    options = trainer_options(config)
+    place = device.choose(options.device)
+    seeding.seed_everything(config.seed, options.deterministic)
+    sizes_known = None not in (config.dataset.image_size, config.dataset.num_classes)
+    made = network(config, task(config)) if sizes_known else None
+    loaded = None
+    if with_data:
+        streamed = config if in_memory else updated(config, {"dataset.memory_budget": 0.0})
+        loaded = data(streamed, place, options.limit_batches)
+        config = updated(config, {f"dataset.{key}": value for key, value in loaded.facts.items()})
+    meaning = task(config)
+    if loaded is not None:
+        check_needs(meaning, loaded)
+    whole = model(config, meaning, place, load_weights, made)
+    return Parts(config, place, Precision(options.precision, place), meaning, whole, loaded)
+
+
 def data(config: DictConfig, device: torch.device, limit_batches: int | None = None) -> Data:
-    """The dataset's splits as batches on the device; fills in the sizes that ``config.dataset`` leaves null."""
+    """The dataset's splits as batches on the device, with the facts that only they tell."""
     splits = make(config.dataset.source, "dataset.source")
     if not isinstance(splits, Splits):
         raise UserError(
             f"dataset.source._target_={config.dataset.source._target_}: returns a {type(splits).__name__};"
             " expected dlrun.dataset.source.Splits"
         )
-    made = prepare(splits, config.dataset, config.seed, device, limit_batches)
-    config.dataset.update(made.facts)
-    return made
+    return prepare(splits, config.dataset, config.seed, device, limit_batches)
+
+
+def check_needs(task: Task, data: Data) -> None:
+    """Refuse a task that reads fields which the dataset does not have.
+
+    Raises:
+        UserError: names them.
+    """
+    missing = [name for name in task.needs if name not in data.fields]
+    if missing:
+        raise UserError(
+            f"task={type(task).__name__}: needs {', '.join(missing)}; the dataset has {', '.join(data.fields)}"
+        )
 
 
 def network(config: DictConfig, task: Task) -> nn.Module:
     """The network alone; the sizes in ``config.dataset`` are known.
 
     Raises:
-        UserError: it cannot take the dataset's images, or gives outputs that do not suit the task or its loss.
+        UserError: it cannot take the dataset's inputs, or gives outputs that do not suit the task or its loss.
     """
     made = make(config.model, "model")
     if not isinstance(made, nn.Module):
         raise UserError(f"model._target_={config.model._target_}: is no torch.nn.Module")
     if config.get("init") is not None:
         make(config.init, "init")(made)
-    image = torch.zeros(1, *input_shape(config.dataset))
-    size = "x".join(map(str, image.shape[1:]))
+    shape = input_shape(config.dataset)
     try:
         with torch.inference_mode():
-            output = made.eval()(image)
+            output = made.eval()(torch.zeros(1, *shape))
     except (RuntimeError, ValueError, IndexError, AssertionError) as error:
         reason = str(error).split("\n")[0]
+        size = "x".join(map(str, shape))
         raise UserError(f"model={_name(made)}: cannot take images of {size} ({reason})") from None
     try:
         task.check_output(output)
@@ -101,7 +182,7 @@ def model(
     dataset = config.dataset
     normalize = dataset.normalize
     if config.get("weights") is not None and load_weights:
-        checkpoint.load_weights(inner, Path(config.weights))
+        weights.load_weights(inner, Path(config.weights))
     return Normalized(inner, dataset.mean if normalize else None, dataset.std if normalize else None).to(device)
 
 
@@ -143,13 +224,47 @@ def visualizer(config: DictConfig) -> Visualizer:
     return made
 
 
-def optimizer(
-    config: DictConfig, network: nn.Module, groups: list[dict[str, Any]] | None = None
-) -> torch.optim.Optimizer:
-    """The optimizer of all parameters that require gradients, or of groups of them with their own settings."""
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    made: torch.optim.Optimizer = make(config.optimizer, "optimizer", params=groups or parameters)
+def optimizers(
+    config: DictConfig, task: Task, model: Normalized, groups: list[dict[str, Any]] | None = None
+) -> dict[str, torch.optim.Optimizer]:
+    """An optimizer for each player of the task, of all its parameters that require gradients.
+
+    Args:
+        config: the whole config; all players have its ``optimizer``.
+        task: names the players.
+        model: holds the players as submodules of its network.
+        groups: of the one player's parameters, with their own settings.
+
+    Raises:
+        UserError: the network has no part of a player's name.
+    """
+    made = {}
+    for player in task.players:
+        if player and not isinstance(getattr(model.network, player, None), nn.Module):
+            raise UserError(f"model={_name(model.network)}: has no {player}; task={type(task).__name__} trains one")
+        part = getattr(model.network, player) if player else model
+        parameters = [parameter for parameter in part.parameters() if parameter.requires_grad]
+        made[player] = make(config.optimizer, "optimizer", params=groups or parameters)
     return made
+
+
+def step(
+    parts: Parts,
+    model: Normalized | None = None,
+    groups: list[dict[str, Any]] | None = None,
+    precision: str | None = None,
+) -> Step:
+    """The step of a training; of another view of the model, with parameter groups, in another number format."""
+    config, whole = parts.config, parts.model if model is None else model
+    return Step(
+        parts.task,
+        whole,
+        optimizers(config, parts.task, whole, groups),
+        parts.precision if precision is None else Precision(precision, parts.device),  # type: ignore[arg-type]
+        config.seed,
+        config.trainer.clip_norm,
+        config.trainer.compile,
+    )
 
 
 def schedule(config: DictConfig) -> Schedule:
@@ -158,14 +273,21 @@ def schedule(config: DictConfig) -> Schedule:
     return made
 
 
-def callbacks(config: DictConfig) -> list[Callback]:
-    """The callbacks, in the config's order; one set to null is left out."""
-    return [make(node, f"callback.{name}") for name, node in config.callback.items() if node is not None]
+def callbacks(config: DictConfig) -> dict[str, Callback]:
+    """The callbacks by name; one set to null is left out."""
+    nodes = {str(name): node for name, node in config.callback.items() if node is not None}
+    return {name: make(node, f"callback.{name}") for name, node in nodes.items()}
 
 
-def trainer_options(config: DictConfig) -> schema.Trainer:
+def recorder(config: DictConfig, folder: Path, figures: str = "") -> Recorder:
+    """The recorder of a run in a folder, with the config's loggers; figures go to a folder in it."""
+    nodes = {str(name): node for name, node in (config.get("logger") or {}).items() if node is not None}
+    return Recorder(folder, [make(node, f"logger.{name}") for name, node in nodes.items()], figures)
+
+
+def trainer_options(config: DictConfig) -> TrainerOptions:
     """The ``trainer`` section, typed."""
-    return schema.Trainer.model_validate(OmegaConf.to_container(config.trainer, resolve=True))
+    return TrainerOptions.model_validate(OmegaConf.to_container(config.trainer, resolve=True))
 
 
 def make(node: DictConfig, key: str, **extra: Any) -> Any:

@@ -107,12 +107,25 @@ def fingerprint(run: Path) -> dict[str, object]:
     """What two runs must have in common."""
     weights = torch.load(run / "checkpoints" / "last.pt", weights_only=True)["model"]
     digest = hashlib.sha256(b"".join(value.numpy().tobytes() for value in weights.values())).hexdigest()
-    found = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
-    curves = {
-        tag: [(event.step, None if tag == TIMED else event.value) for event in found.Scalars(tag)]
+    return {"weights": digest, "metrics.csv": (run / "metrics.csv").read_text(), **points(run)}
+
+
+def points(run: Path) -> dict[str, object]:
+    """Every point of a run's TensorBoard page, by kind and tag; of times only that they are there."""
+    found = EventAccumulator(str(run), size_guidance={"scalars": 0, "images": 0, "tensors": 0}).Reload()
+    scalars = {
+        f"scalar {tag}": [(event.step, None if tag == TIMED else event.value) for event in found.Scalars(tag)]
         for tag in found.Tags()["scalars"]
     }
-    return {"weights": digest, "metrics.csv": (run / "metrics.csv").read_text(), **curves}
+    images = {
+        f"image {tag}": [(event.step, event.encoded_image_string) for event in found.Images(tag)]
+        for tag in found.Tags()["images"]
+    }
+    tensors = {
+        f"tensor {tag}": [(event.step, event.tensor_proto.SerializeToString()) for event in found.Tensors(tag)]
+        for tag in found.Tags()["tensors"]
+    }
+    return {**scalars, **images, **tensors}
 
 
 def written(file: Path, times: int, delay: float) -> Callable[[], bool]:

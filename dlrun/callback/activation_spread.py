@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,6 @@ from dlrun.callback.callback import Callback
 from dlrun.dataset.batch import inputs
 from dlrun.figure.curves import curves
 from dlrun.model.activation import CLASSES
-from dlrun.record import curve_file as curve
 
 if TYPE_CHECKING:
     from dlrun.training.trainer import Trainer
@@ -31,13 +30,14 @@ class ActivationSpread(Callback):
 
     metric_names = ("test/spread_ratio", "test/distinct_units")
 
-    def on_fit_start(self, trainer: Trainer) -> None:
-        """Measure on the first batch; a run that continues has it already."""
-        if trainer.progress.step:
-            return
-        spreads: list[float] = []
+    def __init__(self) -> None:
+        self._spreads: list[float] = []
+
+    def on_begin(self, trainer: Trainer) -> None:
+        """Measure on the first batch."""
+        self._spreads = []
         hooks = [
-            layer.register_forward_hook(lambda _, __, output: spreads.append(float(output.std())))
+            layer.register_forward_hook(lambda _, __, output: self._spreads.append(float(output.std())))
             for layer in trainer.model.modules()
             if isinstance(layer, ACTIVATIONS)
         ]
@@ -45,18 +45,25 @@ class ActivationSpread(Callback):
             trainer.model.eval()(inputs(next(trainer.data.train.epoch(0))))
         for hook in hooks:
             hook.remove()
-        points = [(float(number), spread) for number, spread in enumerate(spreads, start=1)]
-        curve.append(curve.path(trainer.folder, NAME), AXES, points)
-        trainer.show(NAME, curves(AXES, {"": points}))
+        points = [(float(number), spread) for number, spread in enumerate(self._spreads, start=1)]
+        trainer.recorder.curve(NAME, AXES, points)
+        trainer.recorder.figure(NAME, curves(AXES, {"": points}))
 
     def measure(self, trainer: Trainer) -> dict[str, float]:
         """``test/spread_ratio`` and ``test/distinct_units``."""
-        _, points = curve.read(curve.path(trainer.folder, NAME))
         hidden = [layer.weight for layer in trainer.eval_model.modules() if isinstance(layer, nn.Linear)][:-1]
         return {
-            "test/spread_ratio": points[-1][1] / max(points[0][1], 1e-30),
+            "test/spread_ratio": self._spreads[-1] / max(self._spreads[0], 1e-30),
             "test/distinct_units": min(map(_distinct, hidden)),
         }
+
+    def state_dict(self) -> dict[str, Any]:
+        """The spreads, by layer."""
+        return {"spreads": self._spreads}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a :meth:`state_dict`."""
+        self._spreads = state["spreads"]
 
 
 def _distinct(weight: Tensor) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from matplotlib.figure import Figure
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dlrun.callback.callback import Callback, StepLog
 from dlrun.figure.decision_map import decision_map
-from dlrun.task.classification import class_logits
+from dlrun.model.logits import class_logits
 
 if TYPE_CHECKING:
     from dlrun.task.task import Scores
@@ -35,21 +35,29 @@ class DecisionMap(Callback):
 
     def on_log(self, trainer: Trainer, log: StepLog) -> None:
         """Keep the border, if it has moved."""
-        if self.history and log.regular and _has_points(trainer):
+        if self.history and _has_points(trainer):
             logits = _logits(trainer, COARSE)
             if not self._logits or not torch.equal(logits, self._logits[-1]):
                 self._logits.append(logits)
 
     def on_epoch_end(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
         """Draw, now and then."""
-        every = max(trainer.total_epochs // self.maps, 1)
-        if trainer.progress.epoch % every == 0 and _has_points(trainer):
-            trainer.show("decision_map", self._figure(trainer))
+        every = max(trainer.extent.last_epoch // self.maps, 1)
+        if trainer.cursor.epoch % every == 0 and _has_points(trainer):
+            trainer.recorder.figure("decision_map", self._figure(trainer), trainer.cursor.step)
 
     def on_test_end(self, trainer: Trainer, metrics: dict[str, float], scores: Scores) -> None:
         """Draw the model that was tested."""
         if _has_points(trainer):
-            trainer.show("decision_map", self._figure(trainer))
+            trainer.recorder.figure("decision_map", self._figure(trainer), trainer.cursor.step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The borders so far, as logits on the coarse grid."""
+        return {"logits": torch.stack(self._logits) if self._logits else None}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a :meth:`state_dict`."""
+        self._logits = [] if state["logits"] is None else list(state["logits"])
 
     def _figure(self, trainer: Trainer) -> Figure:
         train = trainer.data.train

@@ -30,8 +30,8 @@ class MarginBound(Callback):
         network = trainer.model.network
         assert isinstance(network, Perceptron)
         batches = list(trainer.data.train.epoch(0))
-        read = trainer.model.normalized(torch.cat([inputs(batch) for batch in batches]))
-        points = read.flatten(1).double().cpu().numpy()
+        seen = trainer.model.normalize(torch.cat([inputs(batch) for batch in batches]))
+        points = seen.flatten(1).double().cpu().numpy()
         points = np.concatenate([points, np.ones((len(points), 1))], axis=1)
         signs = 2 * torch.cat([batch["target"] for batch in batches]).cpu().numpy() - 1
         machine = LinearSVC(C=1e4, loss="hinge", fit_intercept=False, max_iter=200_000, random_state=0)

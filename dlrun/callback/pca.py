@@ -10,7 +10,6 @@ from sklearn import decomposition
 from torch import Tensor
 
 from dlrun.callback.callback import Callback
-from dlrun.dataset.batch import inputs
 from dlrun.dataset.loader import Loader
 from dlrun.figure.image_rows import image_rows
 from dlrun.task.reconstruction import Reconstruction
@@ -48,7 +47,7 @@ class PCA(Callback):
             return torch.from_numpy(pca.inverse_transform(codes)).float().view(-1, *test.shape[1:])
 
         codes = pca.transform(_flat(test))
-        loss = float(task.loss(by_pca(codes), test))
+        loss = float(task.criterion(by_pca(codes), test))
 
         model = trainer.eval_model.eval()
         encoder, decoder = (model.network.get_submodule(name) for name in ("encoder", "decoder"))
@@ -56,23 +55,23 @@ class PCA(Callback):
             first = test[:12]
             network = model(first.to(device)).cpu()
             rows = {"image": first, "autoencoder": network, "PCA": by_pca(codes)[:12]}
-            trainer.show("reconstructions", image_rows(rows))
+            trainer.recorder.figure("reconstructions", image_rows(rows), trainer.cursor.step)
             share = torch.linspace(0, 1, self.steps)
             rows = {}
             for number, (start, end) in enumerate(self.pairs, start=1):
                 ends = torch.stack([test[start], test[end]])
-                hidden = encoder(model.normalized(ends.to(device)))
+                hidden = encoder(model.normalize(ends.to(device)))
                 walk = torch.lerp(hidden[:1], hidden[1:], share.view(-1, 1, 1, 1).to(device))
                 along = share[:, None].numpy() * codes[[end]] + (1 - share[:, None].numpy()) * codes[[start]]
                 rows[f"pixels {number}"] = torch.lerp(ends[:1], ends[1:], share.view(-1, 1, 1, 1))
                 rows[f"PCA {number}"] = by_pca(along)
                 rows[f"autoencoder {number}"] = decoder(walk).cpu()
-            trainer.show("interpolation", image_rows(rows))
+            trainer.recorder.figure("interpolation", image_rows(rows), trainer.cursor.step)
         return {"test/pca_loss": loss}
 
 
 def _images(loader: Loader) -> Tensor:
-    return torch.cat([inputs(batch).cpu() for batch in loader.epoch()])
+    return torch.cat([batch["image"].cpu() for batch in loader.epoch()])
 
 
 def _flat(images: Tensor) -> np.ndarray:

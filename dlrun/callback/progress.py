@@ -36,26 +36,26 @@ class Progress(Callback):
         self._started = time.perf_counter()
         self._images, self._seconds = 0, 0.0
 
-    def on_fit_start(self, trainer: Trainer) -> None:
+    def on_phase_start(self, trainer: Trainer) -> None:
         """Start the bar."""
-        self._bar.update(self._task, total=trainer.total_steps, completed=trainer.progress.step)
+        self._bar.update(self._task, total=trainer.extent.last_step, completed=trainer.cursor.step)
         self._bar.start()
 
     def on_epoch_start(self, trainer: Trainer) -> None:
         """Name the epoch."""
         self._started, self._images, self._seconds = time.perf_counter(), 0, 0.0
-        self._bar.update(self._task, description=f"epoch {trainer.progress.epoch + 1}/{trainer.total_epochs}")
+        self._bar.update(self._task, description=f"epoch {trainer.cursor.epoch + 1}/{trainer.extent.last_epoch}")
 
     def on_log(self, trainer: Trainer, log: StepLog) -> None:
         """Move the bar."""
-        loss = list(log.losses.values())[-1]
+        loss = log.losses[-1]
         self._bar.update(
             self._task,
-            completed=trainer.progress.step,
+            completed=trainer.cursor.step,
             loss=f"loss {loss:.4f}",
             speed=f"{log.images_per_second:,.0f} images/s",
         )
-        self._images += log.images
+        self._images += sum(log.examples)
         self._seconds += log.seconds
 
     def on_epoch_end(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
@@ -66,17 +66,14 @@ class Progress(Callback):
         mark = "  *" if improved else ""
         speed = f"{self._images / max(self._seconds, 1e-9):,.0f} images/s"
         seconds = time.perf_counter() - self._started
-        number = f"{trainer.progress.epoch:>{len(str(trainer.total_epochs))}}/{trainer.total_epochs}"
+        number = f"{trainer.cursor.epoch:>{len(str(trainer.extent.last_epoch))}}/{trainer.extent.last_epoch}"
         console.say(f"epoch {number}  {figures}  {speed}  {seconds:.1f} s{mark}")
 
-    def on_fit_end(self, trainer: Trainer) -> None:
-        """Take the bar away."""
-        self._bar.stop()
-
     def on_test_end(self, trainer: Trainer, metrics: dict[str, float], scores: Scores) -> None:
-        """Print the test's line."""
+        """Take the bar away, and print the test's line."""
+        self._bar.stop()
         figures = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        console.say(f"best epoch {trainer.progress.best_epoch}: {figures}")
+        console.say(f"best epoch {trainer.cursor.best_epoch}: {figures}")
 
     def close(self) -> None:
         """Take the bar away."""

@@ -24,7 +24,7 @@ class Pruning(Callback):
         self.first, self.warmup_epochs = first, warmup_epochs
         self._trial: Any = None
 
-    def on_fit_start(self, trainer: Trainer) -> None:
+    def on_phase_start(self, trainer: Trainer) -> None:
         """Find the trial of the run in the study that lies beside it."""
         folder = trainer.folder.resolve().parent
         if not (folder / "optuna.log").exists():
@@ -44,6 +44,6 @@ class Pruning(Callback):
         value = metrics.get(trainer.monitor)
         if self._trial is None or value is None:
             return
-        self._trial.report(value if trainer.higher_is_better else -value, trainer.progress.epoch)
+        self._trial.report(value if trainer.higher_is_better else -value, trainer.cursor.epoch)
         if self._trial.should_prune():
-            trainer.progress.stopped = "pruned"
+            trainer.stop("pruned")

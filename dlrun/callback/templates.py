@@ -22,7 +22,7 @@ class Templates(Callback):
         UserError: the model is another.
     """
 
-    def on_fit_start(self, trainer: Trainer) -> None:
+    def on_phase_start(self, trainer: Trainer) -> None:
         """Refuse other models."""
         if not isinstance(trainer.model.network, Linear):
             raise UserError("callback.templates: draws model=linear, whose weights are images")
@@ -32,4 +32,4 @@ class Templates(Callback):
         weight = trainer.eval_model.network.get_parameter("fc.weight").detach()
         channels, height, width = inputs(trainer.data.test.source[0]).shape
         images = weight.unflatten(1, (channels, height, width)).mean(dim=1)  # type: ignore[no-untyped-call]
-        trainer.show("templates", templates(images, trainer.data.classes))
+        trainer.recorder.figure("templates", templates(images, trainer.data.classes), trainer.cursor.step)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,8 +12,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 from torch import Tensor
 
-from dlrun import build, console
-from dlrun import weights as checkpoint
+from dlrun import build, console, weights
 from dlrun.attack.attack import Attack
 from dlrun.attack.ball import length
 from dlrun.attack.checks import logits_of, not_falling, signs_of_masking
@@ -25,7 +22,7 @@ from dlrun.errors import UserError
 from dlrun.experiment.statistics import wilson
 from dlrun.figure.accuracy_curve import curve
 from dlrun.figure.adversarial import adversarial
-from dlrun.logger.board import Board
+from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
 from dlrun.task.classification import Classification, ClassificationScores
 from dlrun.trained import Trained, open_trained
@@ -75,15 +72,16 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         batch = next(trained.data.evaluation(config.split, min(config.check, loader.num_images)).epoch())
         warnings += signs_of_masking(trained.model, attack, inputs(batch), batch["target"])
 
-    say_table(clean, steps, f"{config.weights}, {config.split}, {len(clean.targets):,} images, {attack.norm}")
+    say_table(clean, steps, f"{trained.config.weights}, {config.split}, {len(clean.targets):,} images, {attack.norm}")
     for warning in warnings:
         console.say(f"warning: {warning}")
-    write_table(run.path / "curve.csv", steps)
-    write_examples(run.path / "examples.csv", clean, steps, trained.classes)
-    draw(run.path, clean, steps, trained, loader, attack)
+    with build.recorder(trained.config, run.path) as recorder:
+        recorder.table("curve", [row(step) for step in steps])
+        recorder.table("examples", list(example_rows(clean, steps, trained.classes)))
+        draw(recorder, clean, steps, trained, loader, attack)
     if config.save:
         tensors = {"images": torch.stack([torch.cat(step.images) for step in steps]), "targets": clean.targets}
-        checkpoint.save({**tensors, "eps": [step.eps for step in steps]}, run.path / "adversarial.pt")
+        weights.save({**tensors, "eps": [step.eps for step in steps]}, run.path / "adversarial.pt")
     return {
         "metrics": {"clean_accuracy": clean.metrics()["accuracy"], "robust_accuracy": steps[-1].accuracy},
         "curve": [row(step) for step in steps],
@@ -109,7 +107,7 @@ def measure(
     if not isinstance(trained.task, Classification):
         raise UserError(f"task={type(trained.task).__name__}: an attack measures classification")
     # A task that attacks its batches would do so here too.
-    task = Classification(trained.task.loss, trained.task.num_classes)
+    task = Classification(trained.task.criterion, trained.task.num_classes)
 
     def scores(before: Callable[[Batch], Batch] | None = None) -> ClassificationScores:
         found = score(task, trained.model, loader, trained.precision, before)
@@ -185,56 +183,45 @@ def say_table(clean: ClassificationScores, steps: Sequence[Attacked], title: str
     console.say(table)
 
 
-def write_table(path: Path, steps: Sequence[Attacked]) -> None:
-    """A row for each radius."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(row(steps[0])))
-        writer.writeheader()
-        writer.writerows(row(step) for step in steps)
-
-
-def write_examples(path: Path, clean: ClassificationScores, steps: Sequence[Attacked], classes: list[str]) -> None:
+def example_rows(
+    clean: ClassificationScores, steps: Sequence[Attacked], classes: list[str]
+) -> Iterator[dict[str, Any]]:
     """A row for every radius and example, in the order of the split."""
-    header = "eps index target clean_prediction clean_probability prediction probability correct linf l2"
+    names = ["target", "clean_prediction", "clean_probability", "prediction", "probability", "correct", "linf", "l2"]
     before = clean.probabilities.max(dim=1).values.tolist()
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(header.split())
-        for step in steps:
-            columns = zip(
-                [classes[target] for target in clean.targets.tolist()],
-                [classes[prediction] for prediction in clean.predictions.tolist()],
-                [f"{probability:.6f}" for probability in before],
-                [classes[prediction] for prediction in step.scores.predictions.tolist()],
-                [f"{probability:.6f}" for probability in step.scores.probabilities.max(dim=1).values.tolist()],
-                step.right.int().tolist(),
-                [f"{change:.6f}" for change in step.linf.tolist()],
-                [f"{change:.6f}" for change in step.l2.tolist()],
-                strict=True,
-            )
-            writer.writerows([step.eps, index, *values] for index, values in enumerate(columns))
+    for step in steps:
+        columns = zip(
+            [classes[target] for target in clean.targets.tolist()],
+            [classes[prediction] for prediction in clean.predictions.tolist()],
+            [f"{probability:.6f}" for probability in before],
+            [classes[prediction] for prediction in step.scores.predictions.tolist()],
+            [f"{probability:.6f}" for probability in step.scores.probabilities.max(dim=1).values.tolist()],
+            step.right.int().tolist(),
+            [f"{change:.6f}" for change in step.linf.tolist()],
+            [f"{change:.6f}" for change in step.l2.tolist()],
+            strict=True,
+        )
+        for index, values in enumerate(columns):
+            yield {"eps": step.eps, "index": index, **dict(zip(names, values, strict=True))}
 
 
 def draw(
-    folder: Path,
+    recorder: Recorder,
     clean: ClassificationScores,
     steps: Sequence[Attacked],
     trained: Trained,
     loader: Loader,
     attack: Attack,
 ) -> None:
-    """``curve.png``, and of images ``examples.png`` with those that the last radius fooled; both on TensorBoard too."""
-    board = Board(folder)
+    """Accuracies, their curve over several radii, and of images some that the last radius fooled."""
     for number, step in enumerate(steps):
-        board.scalars({"robust_accuracy": step.accuracy, "eps": step.eps}, number)
-    board.scalars({"clean_accuracy": clean.metrics()["accuracy"]}, 0)
+        recorder.scalars({"robust_accuracy": step.accuracy, "eps": step.eps}, number)
+    recorder.scalars({"clean_accuracy": clean.metrics()["accuracy"]}, 0)
     if len(steps) > 1:
         ordered = sorted(steps, key=lambda step: step.eps)
-        picture = curve([s.eps for s in ordered], {"attacked": [s.accuracy for s in ordered]}, attack.norm)
-        picture.savefig(folder / "curve.png", dpi=120)
-        board.figure("curve", picture, 0)
+        accuracies = {"attacked": [step.accuracy for step in ordered]}
+        recorder.figure("curve", curve([step.eps for step in ordered], accuracies, attack.norm))
     if not next(iter(loader.fields.values())).is_picture:
-        board.close()
         return
     last = steps[-1]
     fooled = (~last.right & (clean.predictions == clean.targets)).nonzero().flatten()
@@ -242,10 +229,7 @@ def draw(
     images = inputs(loader.examples(chosen)).to(trained.device)
     attacked = attack.at(last.eps)(trained.model, images, clean.targets[chosen].to(trained.device))
     captions = list(zip(seen(trained, images), seen(trained, attacked), strict=True))
-    picture = adversarial(images.cpu(), attacked.cpu(), captions)
-    picture.savefig(folder / "examples.png", dpi=120)
-    board.figure("examples", picture, 0)
-    board.close()
+    recorder.figure("examples", adversarial(images.cpu(), attacked.cpu(), captions))
 
 
 def seen(trained: Trained, images: Tensor) -> list[str]:

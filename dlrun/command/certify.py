@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import csv
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,13 +20,15 @@ from dlrun.certify.bounds import Bound, lower_margins
 from dlrun.certify.lipschitz import constant, radius
 from dlrun.certify.step import Sort, steps
 from dlrun.command.attack import Attacked, measure
+from dlrun.config.frozen import updated
 from dlrun.dataset.batch import inputs
 from dlrun.dataset.loader import Loader
 from dlrun.errors import RunError, UserError
 from dlrun.figure.accuracy_curve import curve
-from dlrun.logger.board import Board
+from dlrun.model.logits import class_logits
+from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
-from dlrun.task.classification import ClassificationScores, class_logits
+from dlrun.task.classification import ClassificationScores
 from dlrun.trained import open_trained
 
 TOLERANCE = 1e-5
@@ -63,7 +63,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         UserError: the network has a layer that no bound is known for, or the method does not suit network or norm.
         RunError: an attack fooled the network within a radius for which it is certified: an error in dlrun.
     """
-    config.attack.eps = config.eps
+    config = updated(config, {"attack.eps": config.eps})
     attack = build.attack(config)
     trained = open_trained(config, run)
     loader = trained.data.evaluation(config.split, config.limit)
@@ -79,18 +79,18 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         for left, right in zip(attacked, proved, strict=True)
     ]
     accuracy = clean.metrics()["accuracy"]
-    title = f"{config.weights}, {config.split}, {len(clean.targets):,} images, {attack.norm}, clean {accuracy:.4f}"
+    title = (
+        f"{trained.config.weights}, {config.split}, {len(clean.targets):,} images, {attack.norm}, clean {accuracy:.4f}"
+    )
     table = Table("eps", "attacked accuracy (at most)", "certified accuracy (at least)", "seconds", title=title)
     for row, right in zip(rows, proved, strict=True):
         values = (f"{row[name]:.4f}" for name in ("robust_accuracy", "certified_accuracy"))
         table.add_row(f"{right.eps:.4g}", *values, f"{right.seconds:.1f}")
     console.say(table)
-    with (run.path / "curve.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    write_examples(run.path / "examples.csv", clean, attacked, proved, trained.classes)
-    draw(run.path, rows, attack)
+    with build.recorder(trained.config, run.path) as recorder:
+        recorder.table("curve", rows)
+        recorder.table("examples", list(example_rows(clean, attacked, proved, trained.classes)))
+        draw(recorder, rows, attack)
     return {
         "metrics": {"clean_accuracy": accuracy, **{name: rows[-1][name] for name in list(rows[-1])[1:]}},
         "curve": rows,
@@ -174,39 +174,30 @@ def check_consistent(proved: Sequence[Certified], attacked: Sequence[Attacked]) 
             )
 
 
-def write_examples(
-    path: Path,
-    clean: ClassificationScores,
-    attacked: Sequence[Attacked],
-    proved: Sequence[Certified],
-    classes: list[str],
-) -> None:
+def example_rows(
+    clean: ClassificationScores, attacked: Sequence[Attacked], proved: Sequence[Certified], classes: list[str]
+) -> Iterator[dict[str, Any]]:
     """A row for every radius and example, in the order of the split."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["eps", "index", "target", "clean_prediction", "resists", "certified"])
-        for left, right in zip(attacked, proved, strict=True):
-            columns = zip(
-                [classes[target] for target in clean.targets.tolist()],
-                [classes[prediction] for prediction in clean.predictions.tolist()],
-                left.right.int().tolist(),
-                right.certain.int().tolist(),
-                strict=True,
-            )
-            writer.writerows([right.eps, index, *values] for index, values in enumerate(columns))
+    for left, right in zip(attacked, proved, strict=True):
+        columns = zip(
+            [classes[target] for target in clean.targets.tolist()],
+            [classes[prediction] for prediction in clean.predictions.tolist()],
+            left.right.int().tolist(),
+            right.certain.int().tolist(),
+            strict=True,
+        )
+        for index, values in enumerate(columns):
+            names = ("target", "clean_prediction", "resists", "certified")
+            yield {"eps": right.eps, "index": index, **dict(zip(names, values, strict=True))}
 
 
-def draw(folder: Path, rows: Sequence[dict[str, float]], attack: Attack) -> None:
-    """``curve.png``: both accuracies in one figure; on TensorBoard too."""
+def draw(recorder: Recorder, rows: Sequence[dict[str, float]], attack: Attack) -> None:
+    """Both accuracies in one figure."""
     ordered = sorted(rows, key=lambda row: row["eps"])
     accuracies = {
         "attacked (upper bound)": [row["robust_accuracy"] for row in ordered],
         "certified (lower bound)": [row["certified_accuracy"] for row in ordered],
     }
-    picture = curve([row["eps"] for row in ordered], accuracies, attack.norm)
-    picture.savefig(folder / "curve.png", dpi=120)
-    board = Board(folder)
-    board.figure("curve", picture, 0)
+    recorder.figure("curve", curve([row["eps"] for row in ordered], accuracies, attack.norm))
     for number, row in enumerate(rows):
-        board.scalars(row, number)
-    board.close()
+        recorder.scalars(row, number)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from omegaconf import DictConfig
 from rich.table import Table
 
-from dlrun import console
+from dlrun import build, console
 from dlrun.errors import UserError
-from dlrun.figure.confusion_matrix import confusion_matrix
-from dlrun.logger.board import Board
 from dlrun.run.folder import Run
 from dlrun.task.classification import ClassificationScores
 from dlrun.trained import open_trained
 from dlrun.training.evaluation import score
+
+SHOWN = 16
+"""Pictures that the model gets wrong, at most."""
 
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
@@ -28,14 +28,12 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         raise UserError(f"task={type(task).__name__}: evaluate measures classification")
 
     detailed = scores.detailed(config.top_k)
-    say_tables(detailed, scores, classes, f"{config.weights}, {config.split}, {loader.num_images:,} images")
-    write_predictions(run.path / "predictions.csv", scores, classes)
-    confusion_matrix(scores.confusion(), classes).savefig(run.path / "confusion_matrix.png", dpi=120)
+    say_tables(detailed, scores, classes, f"{trained.config.weights}, {config.split}, {loader.num_images:,} images")
     metrics = {f"{config.split}/{name}": value for name, value in detailed.items()}
-    board = Board(run.path)
-    board.scalars(metrics, 0)
-    task.log_scores(board, scores, loader, classes, 0)
-    board.close()
+    with build.recorder(trained.config, run.path) as recorder:
+        recorder.table("predictions", list(prediction_rows(scores, classes)))
+        recorder.scalars(metrics, 0)
+        task.show(scores, recorder, loader, classes, 0, SHOWN)
     per_class = {name: values.tolist() for name, values in scores.per_class().items()}
     return {
         "metrics": metrics,
@@ -58,13 +56,15 @@ def say_tables(detailed: dict[str, float], scores: ClassificationScores, classes
     console.say(figures, table)
 
 
-def write_predictions(path: Path, scores: ClassificationScores, classes: list[str]) -> None:
+def prediction_rows(scores: ClassificationScores, classes: list[str]) -> Iterator[dict[str, Any]]:
     """A row for every example, in the order of the split."""
     probabilities, predictions = scores.probabilities.max(dim=1)
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["index", "target", "prediction", "probability", "correct"])
-        rows = zip(scores.targets.tolist(), predictions.tolist(), probabilities.tolist(), strict=True)
-        for index, (target, prediction, probability) in enumerate(rows):
-            correct = int(target == prediction)
-            writer.writerow([index, classes[target], classes[prediction], f"{probability:.6f}", correct])
+    rows = zip(scores.targets.tolist(), predictions.tolist(), probabilities.tolist(), strict=True)
+    for index, (target, prediction, probability) in enumerate(rows):
+        yield {
+            "index": index,
+            "target": classes[target],
+            "prediction": classes[prediction],
+            "probability": f"{probability:.6f}",
+            "correct": int(target == prediction),
+        }

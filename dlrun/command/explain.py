@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -21,12 +20,12 @@ from dlrun.explainer.explainer import Explainer
 from dlrun.explainer.guided_backprop import GuidedBackprop
 from dlrun.explainer.layer import find
 from dlrun.explainer.random import Random
-from dlrun.explanation.files import Row, draw, say_table, show_attacked, table, write_maps, write_table
+from dlrun.explanation.files import Row, draw, rows_of_text, say_table, show_attacked, table, write_maps
 from dlrun.explanation.maps import Explanation, UnderAttack, verdict
 from dlrun.figure.sanity import randomization
-from dlrun.logger.board import Board
+from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
-from dlrun.task.classification import ClassificationScores
+from dlrun.task.classification import Classification, ClassificationScores
 from dlrun.trained import Trained, open_trained
 from dlrun.training.evaluation import score
 
@@ -44,35 +43,38 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         raise UserError(f"attack.eps={attack.radii}: expected one number for an explanation")
     files = [] if config.input is None else examples.find(config.input)[: config.limit]
     trained = open_trained(config, run, with_data=not files)
+    if not isinstance(trained.task, Classification):
+        raise UserError(f"task={run.invocation.choices['task']}: has no classes to explain; expected a classification")
     names = trained.classes
-    chosen = examples.of_files(files, config) if files else choose(config, trained)
+    chosen = examples.of_files(files, trained.config) if files else choose(config, trained)
     chosen.images = chosen.images.to(trained.device)
 
     if isinstance(explainer, CAM) and explainer.layer is None:
         explainer.layer = find(trained.model, chosen.images)
         console.say(f"layer: {explainer.layer}")
-    explanation = Explanation(trained.model, chosen, torch.empty(0), trained.precision, config.dataset.batch_size)
+    explanation = Explanation(
+        trained.model, chosen, torch.empty(0), trained.precision, trained.config.dataset.batch_size
+    )
     explanation.classes = explainer.classes(explanation.probabilities, names)
-    method = config.explainer._target_.split(".")[-2]
+    method = run.invocation.choices["explainer"]
     maps = explanation.maps(explainer)
     rows = table(explanation, names)
     metrics, sentences = believe(config, explanation, method, maps, rows)
-    say_table(rows, f"{method}, {config.weights}")
+    say_table(rows, f"{method}, {trained.config.weights}")
     write_maps(run.path / "maps.npz", maps, explanation)
-    write_table(run.path / "explanations.csv", rows)
-    board = Board(run.path)
-    draw(run.path, board, explanation, maps, rows, config.pictures)
-    if attack:
-        how = f"{config.attack._target_.split('.')[-2]} ({attack.norm}, eps={attack.eps:.4g})"
-        found = explanation.under_attack(attack, explainer, maps)
-        title = f"{method} before and after {how}"
-        show_attacked(run.path, board, rows, explanation, maps, found, names, title, config.pictures)
-        metrics |= found.metrics
-        sentences.append(say_attacked(how, found, method))
-    board.scalars(metrics, 0)
-    if config.randomize:
-        sentences.append(check_sanity(run.path, board, explanation, explainer, method, config.seed))
-    board.close()
+    with build.recorder(trained.config, run.path) as recorder:
+        recorder.table("explanations", rows_of_text(rows))
+        draw(recorder, explanation, maps, rows, config.pictures)
+        if attack:
+            how = f"{run.invocation.choices['attack']} ({attack.norm}, eps={attack.eps:.4g})"
+            found = explanation.under_attack(attack, explainer, maps)
+            title = f"{method} before and after {how}"
+            show_attacked(recorder, rows, explanation, maps, found, names, title, config.pictures)
+            metrics |= found.metrics
+            sentences.append(say_attacked(how, found, method))
+        recorder.scalars(metrics, 0)
+        if config.randomize:
+            sentences.append(check_sanity(recorder, explanation, explainer, method, config.seed))
     for sentence in sentences:
         console.say(sentence)
     return {"metrics": metrics, "examples": len(chosen.images), "classes": names, "verdict": sentences}
@@ -100,7 +102,8 @@ def choose(config: DictConfig, trained: Trained) -> Examples:
             raise UserError(f"class={wanted}: no such class; {suggest(str(wanted), names)}")
         places = places[targets[places] == number]
     if config.order != "first":
-        scores = cast(ClassificationScores, score(trained.task, trained.model, loader, trained.precision))
+        plain = Classification(trained.task.criterion, trained.task.num_classes)  # other tasks may attack their batches
+        scores = cast(ClassificationScores, score(plain, trained.model, loader, trained.precision))
         if config.order == "most_wrong":
             ranked = scores.most_wrong(count)
         else:
@@ -160,9 +163,7 @@ def say_attacked(attack: str, found: UnderAttack, method: str) -> str:
     )
 
 
-def check_sanity(
-    folder: Path, board: Board, explanation: Explanation, explainer: Explainer, method: str, seed: int
-) -> str:
+def check_sanity(recorder: Recorder, explanation: Explanation, explainer: Explainer, method: str, seed: int) -> str:
     """Draw the weights anew from the top down; a figure, a table, and a sentence.
 
     Guided backpropagation, which changes least of all, is shown beside the explainer where the model has ReLUs.
@@ -173,17 +174,12 @@ def check_sanity(
     checks = {name: explanation.randomization(subject, seed, CHECKED) for name, subject in subjects.items()}
     stages = checks[method].stages
     correlations = {name: check.correlations for name, check in checks.items()}
-    figure = randomization(
-        stages, correlations, explanation.examples.images[0].cpu(), {name: check.maps for name, check in checks.items()}
-    )
-    figure.savefig(folder / "randomization.png", dpi=120)
-    board.figure("randomization", figure, 0)
-    write_table(
-        folder / "randomization.csv",
-        [
-            {"stage": stage, **{name: values[place] for name, values in correlations.items()}}
-            for place, stage in enumerate(stages)
-        ],
-    )
+    maps = {name: check.maps for name, check in checks.items()}
+    recorder.figure("randomization", randomization(stages, correlations, explanation.examples.images[0].cpu(), maps))
+    rows = [
+        {"stage": stage, **{name: f"{values[place]:.4f}" for name, values in correlations.items()}}
+        for place, stage in enumerate(stages)
+    ]
+    recorder.table("randomization", rows)
     ends = ", ".join(f"{name} {values[-1]:.3f}" for name, values in correlations.items())
     return f"with all weights drawn anew, the rank correlation with the trained model's maps is: {ends}"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dlrun import build, console
 from dlrun import weights as checkpoint
+from dlrun.config.frozen import updated
 from dlrun.dataset.data import input_shape
 from dlrun.errors import RunError, UserError
 from dlrun.model.normalized import Normalized
@@ -32,8 +33,9 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if importlib.util.find_spec(name) is None]
     if config.format == "onnx" and missing:
         raise UserError(f"format=onnx: needs {', '.join(missing)}; pip install 'dlrun[export]'")
-    config.trainer.device = "cpu"
-    model = open_trained(config, run, with_data=False).model.requires_grad_(False)
+    config = updated(config, {"trainer.device": "cpu"})
+    trained = open_trained(config, run, with_data=False)
+    config, model = trained.config, trained.model.requires_grad_(False)
     shape = input_shape(config.dataset)
     batches = [torch.rand(count, *shape) for count in BATCHES]
     path = run.path / FILES[config.format]
@@ -63,8 +65,7 @@ def write(model: Normalized, batch: Tensor, path: Path) -> None:
 def read(config: DictConfig, path: Path, batches: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """What the file gives for each batch, read as its user will read it."""
     if path.suffix == ".pt":
-        fresh = config.copy()
-        fresh.weights = str(path)
+        fresh = updated(config, {"weights": str(path)})
         model: Any = build.model(fresh, build.task(config), torch.device("cpu")).eval().requires_grad_(False)
     elif path.suffix == ".pt2":
         model = torch.export.load(path).module()

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import build, console, interrupt, paths
-from dlrun import weights as checkpoint
-from dlrun.command.train import continue_from, make_trainer, test_best
-from dlrun.compute import device, seeding
-from dlrun.compute.precision import Precision
-from dlrun.config import schema, trust
+from dlrun import build, console, paths, weights
+from dlrun.build import Parts
+from dlrun.callback.callback import Callback
+from dlrun.command.train import fit, images
+from dlrun.config import trust
+from dlrun.config.frozen import updated
 from dlrun.dataset.augment import Augment
 from dlrun.dataset.batch import inputs
 from dlrun.dataset.data import Data
 from dlrun.dataset.features import Cache, FeatureLoader, LiveFeatureLoader, weights_digest
 from dlrun.dataset.loader import Loader
-from dlrun.dataset.source import classes as targets_of
 from dlrun.errors import UserError
-from dlrun.logger.board import Board
 from dlrun.model import pretrained
 from dlrun.model.backbone import Backbone
 from dlrun.model.finetuned import OnFeatures, Unfrozen, head_name, rate_groups
-from dlrun.model.normalized import Normalized
 from dlrun.run.folder import Run
+from dlrun.training import checkpoint
+from dlrun.training.phase import Phase, Plan
 from dlrun.training.trainer import Trainer
 
 PREPROCESSING = ("image_size", "resize_size", "channels", "mean", "std")
@@ -44,73 +42,77 @@ CHECKED = 64  # test images on which a short number format is compared with fp32
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Fine-tune as the config says, into the run's folder; returns what goes into ``result.json``."""
     build.check_targets(config)
-    weights = choose_weights(config)
-    options = build.trainer_options(config)
-    check(config, options)
-    place = device.choose(options.device)
-    seeding.seed_everything(config.seed, options.deterministic)
-    data = undecoded(config, place, options)
-    task = build.task(config)
-    resumes = checkpoint.newest(run.path)
-    model = build.model(config, task, place, load_weights=False)
-    head = head_name(model.network)
-    if resumes is not None:
-        model.network.load_state_dict(resumes["model"])
-    elif weights is not None:
-        checkpoint.load_weights(model.network, weights, without=head)
-
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    on_features = OnFeatures(model, head)
-    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    config, file = choose_weights(config)
+    check(config)
+    parts = build.parts(config, in_memory=False, load_weights=False)
+    network = parts.model.network
+    state = checkpoint.newest(run.path)
+    if state is not None:
+        network.load_state_dict(state["model"])
+    elif file is not None:
+        weights.load_weights(network, file, without=head_name(network))
+    tuning = Tuning(parts)
     console.say(
-        f"{config.name} on {place}: {trainable:,} of {parameters:,} parameters train; {data.train.num_images:,} images"
-        f" to train, {data.val.num_images:,} to validate, {data.test.num_images:,} to test"
+        f"{config.name} on {parts.device}: {tuning.trainable:,} of {parts.parameters:,} parameters train;"
+        f" {images(parts.data)}"
     )
-    precision = Precision(options.precision, place)
-    unfreezes = config.unfreeze.epoch is not None
-    last_frozen = min(config.unfreeze.epoch, options.epochs) if unfreezes else options.epochs
-    in_second = unfreezes and resumes is not None and position(resumes) > (last_frozen, 0)
-    features = data if in_second else feature_data(config, data, model, head, precision)
-    run.save_config(config)  # again, now that the sizes are known
-    trainer = make_trainer(
-        config,
-        run,
-        on_features,
-        task,
-        features,
-        options.model_copy(update={"epochs": last_frozen, "precision": "fp32", "channels_last": False}),
-        place,
-        build.optimizer(config, on_features),
-        build.callbacks(config),
-    )
-    try:
-        if not in_second:
-            continue_from(trainer, resumes)
-            with interrupt.at_check():
-                trainer.fit()
-        if unfreezes and options.epochs > last_frozen:
-            trainer = whole_trainer(config, run, model, trainer)
-            if in_second:
-                continue_from(trainer, resumes)
-            with interrupt.at_check():
-                trainer.fit()
-        result = test_best(trainer)
-    finally:
-        for callback in trainer.callbacks:
-            callback.close()
-    if config.callback.tensorboard is not None:
-        log_embedding(run.path, features.test, data.classes)
-    if precision.resolved != "fp32" and not unfreezes:
-        result["agreement"] = agreement(model, on_features, features.test)
-        console.say(f"{precision.resolved} and fp32 agree on {result['agreement']:.1%} of {CHECKED} test images")
-    return {**result, "parameters": parameters, "trainable": trainable}
+    last_frozen = config.unfreeze.epoch
+    plans = [Plan(tuning.head_phase, last_frozen)]
+    if last_frozen is not None and config.trainer.epochs > last_frozen:
+        plans.append(Plan(tuning.whole_phase))
+    trainable = tuning.trainable
+    result, _ = fit(parts, run, plans, state, {"embedding": Embedding()} if config.callback.tensorboard else {})
+    if parts.precision.resolved != "fp32" and last_frozen is None:
+        result["agreement"] = agreement(tuning)
+        share = f"{result['agreement']:.1%} of {CHECKED} test images"
+        console.say(f"{parts.precision.resolved} and fp32 agree on {share}")
+    return {**result, "parameters": parts.parameters, "trainable": trainable}
 
 
-def choose_weights(config: DictConfig) -> Path | None:
+class Tuning:
+    """A network, of which the head trains on features, and then perhaps the whole.
+
+    Args:
+        parts: of the config; the data is streamed, since images are decoded on the way to the backbone and never all held.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.head = head_name(parts.model.network)
+        self.on_features = OnFeatures(parts.model, self.head)
+
+    @property
+    def trainable(self) -> int:
+        """Parameters that train now."""
+        return sum(parameter.numel() for parameter in self.parts.model.parameters() if parameter.requires_grad)
+
+    @cached_property
+    def features(self) -> Data:
+        """The data as features; made when it is first needed."""
+        return feature_data(self.parts, self.head)
+
+    def head_phase(self) -> Phase:
+        """The head alone, in fp32 whatever the backbone computes in."""
+        return Phase(self.on_features, self.features, build.step(self.parts, self.on_features, precision="fp32"))
+
+    def whole_phase(self) -> Phase:
+        """The whole network."""
+        config, parts = self.parts.config, self.parts
+        unfreeze = config.unfreeze
+        whole = Unfrozen(parts.model, unfreeze.batch_norm)
+        groups = rate_groups(whole.network, config.optimizer.lr, unfreeze.lr, unfreeze.decay)
+        data = build.data(config, parts.device, config.trainer.limit_batches)
+        rates = ", ".join(f"{group['lr']:.2g}" for group in groups)
+        console.say(f"unfrozen: {self.trainable:,} parameters train, at learning rates {rates}")
+        return Phase(whole, data, build.step(parts, whole, groups))
+
+
+def choose_weights(config: DictConfig) -> tuple[DictConfig, Path | None]:
     """The file of weights to start from; None is random weights.
 
-    Fills in ``dataset`` what the config leaves to the weights, and puts the model of an earlier run in the place of
-    its folder, so that the config means the same anywhere.
+    Returns:
+        The config, with what it leaves to the weights filled in under ``dataset``, and with the model of an earlier run
+        in the place of its folder, so that it means the same anywhere; and the file.
 
     Raises:
         UserError: no such network, run, or weights.
@@ -119,58 +121,50 @@ def choose_weights(config: DictConfig) -> Path | None:
         raise UserError(
             f"model._target_={config.model._target_}: no backbone; expected model=finetuned model.backbone=NAME"
         )
-    name, weights = config.model.backbone, config.weights
+    name = config.model.backbone
     if isinstance(name, str) and (name == "last" or Path(name).is_dir()):
         folder = paths.find_run(name)
         saved = OmegaConf.load(folder / "config.yaml")
         assert isinstance(saved, DictConfig)
         trust.check_names(OmegaConf.to_container(saved), folder, config.trust)
         trust.check_objects(saved, folder, config.trust, ["model"])
-        config.model.backbone = saved.model.get("backbone", saved.model)
-        if weights == "DEFAULT":
-            config.weights = str(folder / "checkpoints" / "best.pt")
-        config.dataset.normalize = saved.dataset.normalize
-        fill(config, {key: saved.dataset[key] for key in PREPROCESSING})
+        values = {
+            "model.backbone": saved.model.get("backbone", saved.model),
+            "dataset.normalize": saved.dataset.normalize,
+            **filled(config, {key: saved.dataset[key] for key in PREPROCESSING}),
+        }
+        if config.weights == "DEFAULT":
+            values["weights"] = str(folder / "checkpoints" / "best.pt")
+        config = updated(config, values)
     elif isinstance(name, str):
-        found = pretrained.find(name, weights)
-        fill(config, asdict(found.preprocessing))
-        return found.path
+        found = pretrained.find(name, config.weights)
+        return updated(config, filled(config, asdict(found.preprocessing))), found.path
     if config.weights is not None and not Path(config.weights).is_file():
         raise UserError(f"weights={config.weights}: no such file; expected one with the weights of the run's network")
-    return None if config.weights is None else Path(config.weights)
+    return config, None if config.weights is None else Path(config.weights)
 
 
-def fill(config: DictConfig, preprocessing: dict[str, Any]) -> None:
-    """Set what the ``dataset`` section leaves null; images are resized to no less than their size."""
+def filled(config: DictConfig, preprocessing: dict[str, Any]) -> dict[str, Any]:
+    """Values for what the ``dataset`` section leaves null; images are resized to no less than their size."""
     dataset = config.dataset
-    own_size = dataset.image_size is None
-    for key in PREPROCESSING:
-        if key == "resize_size" and not own_size:
-            dataset[key] = dataset[key] or dataset.image_size
-        elif dataset[key] is None:
-            dataset[key] = preprocessing[key]
+    values = {f"dataset.{key}": preprocessing[key] for key in PREPROCESSING if dataset[key] is None}
+    if dataset.image_size is not None and dataset.resize_size is None:
+        values["dataset.resize_size"] = dataset.image_size
+    return values
 
 
-def check(config: DictConfig, options: schema.Trainer) -> None:
+def check(config: DictConfig) -> None:
     """Refuse keys that cannot go together."""
     augment = config.dataset.augment
     if config.views != 0 and (augment.mixup or augment.cutmix):
         raise UserError("dataset.augment: features of images mixed by mixup or cutmix cannot be kept; expected views=0")
-    if config.unfreeze.epoch is not None and options.steps is not None:
-        raise UserError(f"trainer.steps={options.steps}: with unfreeze.epoch, expected trainer.epochs")
+    if config.unfreeze.epoch is not None and config.trainer.steps is not None:
+        raise UserError(f"trainer.steps={config.trainer.steps}: with unfreeze.epoch, expected trainer.epochs")
 
 
-def undecoded(config: DictConfig, place: torch.device, options: schema.Trainer) -> Data:
-    """The data as it lies on disk: images are decoded on the way to the backbone, and never all held."""
-    budget, config.dataset.memory_budget = config.dataset.memory_budget, 0.0
-    try:
-        return build.data(config, place, options.limit_batches)
-    finally:
-        config.dataset.memory_budget = budget
-
-
-def feature_data(config: DictConfig, data: Data, model: Normalized, head: str, precision: Precision) -> Data:
+def feature_data(parts: Parts, head: str) -> Data:
     """The data as features: kept ones, or for training images computed in every epoch (``views=0``)."""
+    config, data, model, precision = parts.config, parts.data, parts.model, parts.precision
     compute = Backbone(model, precision)
     kept = OmegaConf.to_container(config.model, resolve=True)
     assert isinstance(kept, dict)
@@ -205,50 +199,33 @@ def with_features(kind: type[Loader], loader: Loader, **more: Any) -> Loader:
     return kind(**{field.name: getattr(loader, field.name) for field in fields(Loader)}, **more)
 
 
-def position(state: dict[str, Any]) -> tuple[int, int]:
-    """Epochs and batches done in a checkpoint."""
-    return state["progress"]["epoch"], state["progress"]["batch"]
+class Embedding(Callback):
+    """Shows features of the test images on TensorBoard's projector, coloured by class."""
 
-
-def whole_trainer(config: DictConfig, run: Run, model: Normalized, before: Trainer) -> Trainer:
-    """What trains the whole network, from where the head's training stands."""
-    unfreeze = config.unfreeze
-    whole = Unfrozen(model, unfreeze.batch_norm)
-    options = build.trainer_options(config)
-    groups = rate_groups(whole.network, config.optimizer.lr, unfreeze.lr, unfreeze.decay)
-    data = build.data(config, before.device, options.limit_batches)
-    optimizer = build.optimizer(config, whole, groups)
-    trainer = make_trainer(config, run, whole, before.task, data, options, before.device, optimizer, before.callbacks)
-    trainer.progress = before.progress
-    trainer.progress.since_best = 0
-    count = sum(parameter.numel() for parameter in whole.parameters() if parameter.requires_grad)
-    rates = ", ".join(f"{rate:.2g}" for rate in trainer.base_rates)
-    console.say(f"unfrozen: {count:,} parameters train, at learning rates {rates}")
-    return trainer
-
-
-def log_embedding(folder: Path, loader: Loader, classes: Sequence[str]) -> None:
-    """Show features of the test images on TensorBoard's projector, coloured by class."""
-    if (folder / "projector_config.pbtxt").exists():  # the run was continued: the features are the same
-        return
-    chosen = torch.linspace(0, len(loader.source) - 1, min(EMBEDDED, len(loader.source))).long()
-    if isinstance(loader, FeatureLoader):
-        labels = [classes[target] for target in targets_of(loader.source)[chosen].tolist()]
-        board = Board(folder)
+    def on_begin(self, trainer: Trainer) -> None:
+        """Record them: they stay the same while the head trains."""
+        loader, classes = trainer.data.test, trainer.data.classes
+        if not isinstance(loader, FeatureLoader):
+            return
+        chosen = torch.linspace(0, len(loader.source) - 1, min(EMBEDDED, len(loader.source))).long()
+        shown = loader.examples(chosen)
+        labels = [classes[target] for target in shown["target"].tolist()]
         features = loader.views[0][chosen.to(loader.device)].float().cpu()
         # The projector shows principal components anyway, and the file is text: these keep nearly all distances.
-        components = torch.pca_lowrank(features, min(COMPONENTS, *features.shape))[2]
-        board.embedding((features - features.mean(dim=0)) @ components, labels, inputs(loader.examples(chosen)))
-        board.close()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            components = torch.pca_lowrank(features, min(COMPONENTS, *features.shape))[2]
+        trainer.recorder.embedding((features - features.mean(dim=0)) @ components, labels, inputs(shown))
 
 
 @torch.inference_mode()
-def agreement(model: Normalized, on_features: OnFeatures, loader: Loader) -> float:
+def agreement(tuning: Tuning) -> float:
     """The share of test images to which the features give the class that the whole model in fp32 gives."""
+    loader = tuning.features.test
     few = replace(loader, source=loader.source.subset(torch.arange(min(CHECKED, len(loader.source)))))
     same = total = 0
-    for features, images in zip(few.epoch(), few.pictures(), strict=True):
-        whole, quick = model.eval()(inputs(images)), on_features(inputs(features))
+    for features, pictures in zip(few.epoch(), few.pictures(), strict=True):
+        whole, quick = tuning.parts.model.eval()(inputs(pictures)), tuning.on_features(inputs(features))
         same += int((whole.argmax(dim=1) == quick.argmax(dim=1)).sum())
         total += len(whole)
     return same / total

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +14,7 @@ from dlrun.dataset.data import input_shape
 from dlrun.errors import UserError
 from dlrun.experiment import claims as expect
 from dlrun.model.layer_table import Layer, layers
+from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
 
 BYTES = 4  # of a number in fp32
@@ -56,10 +56,8 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     for name, value in metrics.items():
         figures.add_row(name, f"{value:,.2f}" if isinstance(value, float) else f"{value:,}")
     console.say(figures)
-    with (run.path / "layers.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(Layer.__dataclass_fields__))
-        writer.writeheader()
-        writer.writerows({**asdict(layer), "shape": "x".join(map(str, layer.shape))} for layer in found)
+    recorder = Recorder(run.path)
+    recorder.table("layers", [{**asdict(layer), "shape": "x".join(map(str, layer.shape))} for layer in found])
     return {"metrics": metrics}
 
 

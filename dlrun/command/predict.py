@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +14,8 @@ from torch import Tensor
 from dlrun import build, console, interrupt
 from dlrun.dataset import examples
 from dlrun.figure.image_grid import image_grid
-from dlrun.logger.board import Board
+from dlrun.model.logits import class_logits
 from dlrun.run.folder import Run
-from dlrun.task.classification import class_logits
 from dlrun.trained import open_trained
 
 SHOWN = 16  # pictures in the table and on TensorBoard
@@ -38,7 +37,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     trained = open_trained(config, run, with_data=False)
     predictions: list[Prediction] = []
     shown: list[Tensor] = []
-    for found, images in examples.read(files, config):
+    for found, images in examples.read(files, trained.config):
         interrupt.check()
         with torch.inference_mode(), trained.precision.autocast():
             logits = class_logits(trained.model(images.to(trained.device)).float())
@@ -47,11 +46,10 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
             predictions.append(Prediction(path, [trained.classes[place] for place in places], values))
         shown += list(images[: SHOWN - len(shown)])
     say_table(predictions)
-    write_csv(run.path / "predictions.csv", predictions)
     captions = [f"{labels[0]} {values[0]:.0%}" for _, labels, values in predictions[:SHOWN]]
-    board = Board(run.path)
-    board.figure("predictions", image_grid(torch.stack(shown), captions), 0)
-    board.close()
+    with build.recorder(trained.config, run.path) as recorder:
+        recorder.table("predictions", list(rows(predictions)))
+        recorder.figure("predictions", image_grid(torch.stack(shown), captions))
     return {"images": len(predictions), "unreadable": len(files) - len(predictions), "classes": trained.classes}
 
 
@@ -67,11 +65,8 @@ def say_table(predictions: list[Prediction]) -> None:
         console.say(f"and {len(predictions) - SHOWN:,} more in predictions.csv")
 
 
-def write_csv(path: Path, predictions: list[Prediction]) -> None:
+def rows(predictions: list[Prediction]) -> Iterator[dict[str, Any]]:
     """A row for every picture and rank."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["file", "rank", "class", "probability"])
-        for file, labels, values in predictions:
-            for rank, (label, value) in enumerate(zip(labels, values, strict=True), start=1):
-                writer.writerow([file, rank, label, f"{value:.6f}"])
+    for file, labels, values in predictions:
+        for rank, (label, value) in enumerate(zip(labels, values, strict=True), start=1):
+            yield {"file": file, "rank": rank, "class": label, "probability": f"{value:.6f}"}

@@ -3,120 +3,104 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from dlrun import build, console, interrupt
-from dlrun import weights as checkpoint
+from dlrun.build import Parts
 from dlrun.callback.callback import Callback
-from dlrun.compute import device, seeding
-from dlrun.config import schema
 from dlrun.dataset.data import Data
-from dlrun.experiment import claims as expect
-from dlrun.logger.board import Value
-from dlrun.model.normalized import Normalized
+from dlrun.experiment import claims
+from dlrun.logger.logger import Value
 from dlrun.run import environment
 from dlrun.run.folder import Run
-from dlrun.task.task import Task
+from dlrun.training import checkpoint
+from dlrun.training.phase import Phase, Plan
 from dlrun.training.trainer import Trainer
 
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Train as the config says, into the run's folder; returns what goes into ``result.json``."""
     build.check_targets(config)
-    options = build.trainer_options(config)
-    place = device.choose(options.device)
-    seeding.seed_everything(config.seed, options.deterministic)
-    # A model that cannot work is refused before any data loads, where the config alone tells the sizes.
-    sizes_known = None not in (config.dataset.image_size, config.dataset.num_classes)
-    network = build.network(config, build.task(config)) if sizes_known else None
-    data = build.data(config, place, options.limit_batches)
-    task = build.task(config)
-    resumes = checkpoint.newest(run.path)
-    model = build.model(config, task, place, resumes is None, network)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    console.say(
-        f"{config.name} on {place}: {parameters:,} parameters; {data.train.num_images:,} images to train,"
-        f" {data.val.num_images:,} to validate, {data.test.num_images:,} to test"
-    )
-    optimizer, callbacks = build.optimizer(config, model), build.callbacks(config)
-    trainer = make_trainer(config, run, model, task, data, options, place, optimizer, callbacks)
-    expect.check_names(config.get("expect"), trainer.metric_names, config.get("then") or {})
-    try:
-        continue_from(trainer, resumes)
-        run.save_config(config)  # again, now that the data's sizes are known
-        with interrupt.at_check():
-            trainer.fit()
-        result = test_best(trainer)
-    finally:
-        for callback in trainer.callbacks:
-            callback.close()
-    return {**result, "parameters": parameters}
+    state = checkpoint.newest(run.path)
+    parts = build.parts(config, load_weights=state is None)
+    console.say(f"{config.name} on {parts.device}: {parts.parameters:,} parameters; {images(parts.data)}")
+    plan = Plan(lambda: Phase(parts.model, parts.data, build.step(parts)))
+    result, _ = fit(parts, run, [plan], state)
+    return {**result, "parameters": parts.parameters}
 
 
-def make_trainer(
-    config: DictConfig,
+def images(data: Data) -> str:
+    """How many there are in each split, in words."""
+    counts = (data.train.num_images, data.val.num_images, data.test.num_images)
+    return "{:,} images to train, {:,} to validate, {:,} to test".format(*counts)
+
+
+def fit(
+    parts: Parts,
     run: Run,
-    model: Normalized,
-    task: Task,
-    data: Data,
-    options: schema.Trainer,
-    place: torch.device,
-    optimizer: torch.optim.Optimizer,
-    callbacks: Sequence[Callback],
-) -> Trainer:
-    """A trainer for the run, with the config's schedule, and the hyperparameters for TensorBoard."""
-    hydra = HydraConfig.get()
-    overridden = [override.lstrip("+~").split("=")[0] for override in hydra.overrides.task]
-    return Trainer(
-        model=model,
-        task=task,
-        optimizer=optimizer,
-        schedule=build.schedule(config),
-        data=data,
-        options=options,
-        device=place,
-        callbacks=callbacks,
-        folder=run.path,
-        hparams=hparams(config, hydra.runtime.choices, overridden),
-        swept=overridden,
-    )
+    plans: Sequence[Plan],
+    state: dict[str, Any] | None,
+    callbacks: Mapping[str, Callback] | None = None,
+) -> tuple[dict[str, Any], Trainer]:
+    """Train through the plans, from a state or from nothing.
+
+    Args:
+        parts: of the config.
+        run: gets what is written.
+        plans: the phases.
+        state: of a checkpoint; None for a new run.
+        callbacks: the verb's own, beside those of the config.
+
+    Returns:
+        What goes into ``result.json``, and the trainer as it ended.
+    """
+    config, invocation = parts.config, run.invocation
+    with build.recorder(config, run.path, "figures") as recorder:
+        trainer = Trainer(
+            plans=plans,
+            task=parts.task,
+            schedule=build.schedule(config),
+            options=build.trainer_options(config),
+            device=parts.device,
+            callbacks={**build.callbacks(config), **(callbacks or {})},
+            recorder=recorder,
+            folder=run.path,
+            hparams=hparams(config, invocation.choices, invocation.keys),
+            swept=invocation.keys,
+        )
+        try:
+            trainer.open(state)
+            claims.check_names(config.get("expect"), trainer.metric_names, config.get("then") or {})
+            run.save_config(config)  # again, now that the data's sizes are known
+            with interrupt.at_check():
+                trainer.fit(is_new=state is None)
+        finally:
+            for callback in trainer.callbacks.values():
+                callback.close()
+    return summary(trainer), trainer
 
 
-def test_best(trainer: Trainer) -> dict[str, Any]:
-    """Test the checkpoint that validated best, once; returns what goes into ``result.json``."""
-    best = trainer.folder / "checkpoints" / "best.pt"
-    if best.exists():
-        checkpoint.load_weights(trainer.eval_model.network, best)
-    tested = trainer.test()
-    progress = trainer.progress
+def summary(trainer: Trainer) -> dict[str, Any]:
+    """What a training has come to, for ``result.json``."""
+    cursor = trainer.cursor
     return {
-        "metrics": {**progress.best_metrics, **tested},
+        "metrics": {**cursor.best_metrics, **trainer.result},
         "monitor": trainer.monitor,
         "higher_is_better": trainer.higher_is_better,
-        "stopped": progress.stopped,
-        "best_epoch": progress.best_epoch,
-        "epochs": progress.epoch,
-        "steps": progress.step,
+        "stopped": cursor.stopped,
+        "best_epoch": cursor.best_epoch,
+        "epochs": cursor.epoch,
+        "steps": cursor.step,
+        "cursor": {**asdict(cursor), "next": "done"},
         "classes": trainer.data.classes,
         "environment": environment.describe(trainer.device),
     }
 
 
-def continue_from(trainer: Trainer, state: dict[str, Any] | None) -> None:
-    """Bring the trainer to a checkpoint's state, or clear away what a run left that never reached one."""
-    if state is None:
-        trainer.cut_files({})
-        return
-    trainer.restore(state)
-    progress = trainer.progress
-    console.say(f"continuing after step {progress.step:,} of {trainer.total_steps:,}, in epoch {progress.epoch + 1}")
-
-
-def hparams(config: DictConfig, choices: Mapping[str, str], overridden: list[str]) -> dict[str, Value]:
+def hparams(config: DictConfig, choices: Mapping[str, str], overridden: Sequence[str]) -> dict[str, Value]:
     """What a comparison of runs should show: the same keys for every run, and those that the command line sets.
 
     TensorBoard has one list of columns for all the runs that it shows, so settings of one choice alone

@@ -16,10 +16,10 @@ from dlrun.dataset import examples
 from dlrun.dataset.batch import inputs
 from dlrun.errors import UserError
 from dlrun.figure.layer_grid import layer_grid
-from dlrun.logger.board import Board
+from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
 from dlrun.trained import open_trained
-from dlrun.visualizer.visualizer import Subject
+from dlrun.visualizer.visualizer import Shown, Subject
 
 SHOWN = 8
 """Frames in the filmstrip."""
@@ -31,9 +31,9 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     visualizer = build.visualizer(config)
     files = examples.find(config.input)[:1] if visualizer.needs_image and config.input is not None else []
     trained = open_trained(config, run, with_data=visualizer.needs_image and not files)
-    dataset, image = config.dataset, None
+    dataset, image = trained.config.dataset, None
     if files:
-        image = examples.of_files(files, config).images[0]
+        image = examples.of_files(files, trained.config).images[0]
     elif visualizer.needs_image:
         test = trained.data.test
         if config.index >= test.num_images:
@@ -44,23 +44,26 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     with trained.device:
         shown = visualizer.show(trained.model, subject)
 
-    board = Board(run.path)
+    with build.recorder(trained.config, run.path) as recorder:
+        record(recorder, shown)
+    for name, value in shown.metrics.items():
+        console.say(f"{name} {value:.4f}")
+    return {"metrics": shown.metrics, "classes": trained.classes}
+
+
+def record(recorder: Recorder, shown: Shown) -> None:
+    """Curves, frames of a film, figures and metrics."""
     for name, values in shown.curves.items():
         for step, value in enumerate(values):
-            board.scalars({name: value}, step)
+            recorder.scalars({name: value}, step)
     if shown.frames is not None:
-        write_film(run.path / "ascent.gif", shown.frames)
+        write_film(recorder.folder / "ascent.gif", shown.frames)
         chosen = torch.linspace(0, len(shown.frames) - 1, min(SHOWN, len(shown.frames))).long()
         strip = {f"frame {k}": shown.frames[k].cpu() for k in chosen.tolist()}
         shown.figures["filmstrip"] = layer_grid(strip, [[""] * shown.frames.shape[1]] * len(strip))
     for name, figure in shown.figures.items():
-        figure.savefig(run.path / f"{name}.png", dpi=120)
-        board.figure(name, figure, 0)
-    board.scalars(shown.metrics, 0)
-    board.close()
-    for name, value in shown.metrics.items():
-        console.say(f"{name} {value:.4f}")
-    return {"metrics": shown.metrics, "classes": trained.classes}
+        recorder.figure(name, figure)
+    recorder.scalars(shown.metrics, 0)
 
 
 def write_film(path: Path, frames: Tensor, scale: int = 4) -> None:

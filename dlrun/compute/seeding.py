@@ -45,3 +45,29 @@ def set_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def seed_step(seed: int, step: int, place: int, device: torch.device) -> None:
+    """Make all that torch draws from here on a function of (seed, step, place of the micro-batch).
+
+    ``torch.manual_seed`` does the same to every device, and takes a hundred times as long where CUDA sleeps.
+    """
+    mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + place * 0x94D049BB133111EB) % 2**64
+    mixed ^= mixed >> 31
+    torch.default_generator.manual_seed(mixed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(mixed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(mixed)
+
+
+class Randomness:
+    """The state of every source of randomness, as a part of a training."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """See :func:`random_state`."""
+        return random_state()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See :func:`set_random_state`."""
+        set_random_state(state)

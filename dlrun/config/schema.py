@@ -164,6 +164,7 @@ class Verb(Command):
     task: Component
     loss: Component
     trainer: Trainer
+    logger: dict[str, Component | None] = {}
 
 
 class Train(Verb):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from dlrun import console
 from dlrun.explanation.maps import Explanation, UnderAttack
 from dlrun.figure.attacked import attacked
 from dlrun.figure.overlay import contact_sheet, overlay
-from dlrun.logger.board import Board
+from dlrun.record.recorder import Recorder
 
 LISTED = 20
 """The most rows of the table that is printed."""
@@ -40,14 +39,13 @@ def table(explanation: Explanation, names: list[str]) -> list[Row]:
     return rows
 
 
-def draw(folder: Path, board: Board, explanation: Explanation, maps: Tensor, rows: list[Row], most: int) -> None:
+def draw(recorder: Recorder, explanation: Explanation, maps: Tensor, rows: list[Row], most: int) -> None:
     """An overlay for each image and class, and a sheet of all; also on the TensorBoard."""
     if most == 0:
         return
     images, maps = explanation.examples.images[:most].cpu(), maps[:most].cpu()
     asked = maps.shape[1]
     captions, subtitles = [], []
-    (folder / "overlays").mkdir()
     for number, image in enumerate(images):
         own = rows[number * asked : (number + 1) * asked]
         target = own[0]["target"]
@@ -58,16 +56,12 @@ def draw(folder: Path, board: Board, explanation: Explanation, maps: Tensor, row
             is_said = f"     target: {target}" if target else ""
             figure = overlay(image, map, f"prediction: {caption}{is_said}", f"evidence for {subtitle}")
             name = re.sub(r"[^\w.+-]+", "-", f"{number:03d}_{row['image']}_{row['explained']}")
-            figure.savefig(folder / "overlays" / f"{name}.png", dpi=150)
-            board.figure("overlay", figure, number)
-    sheet = contact_sheet(images, maps, captions, subtitles)
-    sheet.savefig(folder / "contact_sheet.png", dpi=120)
-    board.figure("contact_sheet", sheet, 0)
+            recorder.figure(f"overlays/{name}", figure, number)
+    recorder.figure("contact_sheet", contact_sheet(images, maps, captions, subtitles))
 
 
 def show_attacked(
-    folder: Path,
-    board: Board,
+    recorder: Recorder,
     before: list[Row],
     explanation: Explanation,
     maps: Tensor,
@@ -93,7 +87,7 @@ def show_attacked(
         )
         for row, after, (correlation, linf) in zip(before, table(found.after, names), measures, strict=True)
     ]
-    write_table(folder / "attacked.csv", rows)
+    recorder.table("attacked", rows_of_text(rows))
     if most == 0:
         return
     captions = [
@@ -108,9 +102,8 @@ def show_attacked(
     ]
     images = [one.examples.images.repeat_interleave(asked, dim=0) for one in (explanation, found.after)]
     fooled = found.fooled.repeat_interleave(asked).tolist()[: most * asked]
-    figure = attacked(images, [maps.flatten(0, 1), found.maps.flatten(0, 1)], captions, fooled, title)
-    figure.savefig(folder / "attacked.png", dpi=150)
-    board.figure("attacked", figure, 0)
+    all_maps = [maps.flatten(0, 1), found.maps.flatten(0, 1)]
+    recorder.figure("attacked", attacked(images, all_maps, captions, fooled, title))
 
 
 def seen(prediction: str | float, probability: str | float, target: str | float = "") -> str:
@@ -136,13 +129,9 @@ def write_maps(path: Path, maps: Tensor, explanation: Explanation) -> None:
     )
 
 
-def write_table(path: Path, rows: list[Row]) -> None:
-    """The rows as CSV."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]))
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: plain(value) for key, value in row.items()})
+def rows_of_text(rows: list[Row]) -> list[dict[str, str]]:
+    """The rows with numbers in four digits."""
+    return [{key: plain(value) for key, value in row.items()} for row in rows]
 
 
 def say_table(rows: list[Row], title: str) -> None:

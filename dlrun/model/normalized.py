@@ -32,10 +32,10 @@ class Normalized(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The network's output for inputs in [0,1]."""
-        output: Tensor = self.network(self.normalized(images))
+        output: Tensor = self.network(self.normalize(images))
         return output
 
-    def normalized(self, inputs: Tensor) -> Tensor:
+    def normalize(self, inputs: Tensor) -> Tensor:
         """Inputs (B, C, ...) in [0,1] as the network takes them."""
         if not self.normalizes:
             return inputs

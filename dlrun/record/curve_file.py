@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 FOLDER = "curves"
@@ -14,7 +15,7 @@ def path(folder: Path, name: str) -> Path:
     return folder / FOLDER / f"{name}.csv"
 
 
-def append(file: Path, axes: tuple[str, str], points: list[tuple[float, float]]) -> None:
+def append(file: Path, axes: tuple[str, str], points: Sequence[tuple[float, float]]) -> None:
     """Add points to a curve; a new file begins with the names of its axes."""
     with file.open("a", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)

@@ -44,6 +44,10 @@ class Run:
     def __init__(self, path: Path, overrides: list[str]) -> None:
         self.path = Path(os.path.relpath(path))  # as the user would write it
         self.overrides = overrides
+        from dlrun.config.invocation import Invocation
+
+        hydra = HydraConfig.get()
+        self.invocation = Invocation("", path, tuple(overrides), dict(hydra.runtime.choices))
 
     @property
     def exists(self) -> bool:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlrun.attack.attack import Attack
 from dlrun.attack.gradient_attack import GradientAttack
-from dlrun.attack.victim import two_columns
-from dlrun.dataset.batch import Batch, inputs
-from dlrun.task.classification import Classification, ClassificationScores, class_logits, hard
-from dlrun.task.task import Forward
-
-if TYPE_CHECKING:
-    from dlrun.training.trainer import Trainer
+from dlrun.dataset.batch import Batch
+from dlrun.model.logits import class_logits
+from dlrun.task.classification import Classification, ClassificationScores, hard
+from dlrun.task.task import Clock, Forward, Net
 
 
-def plain(model: nn.Module) -> nn.Module:
+def plain(model: Net) -> nn.Module:
     """The model that a compiled one was made of: an attack changes its mode, which would compile it again."""
-    return getattr(model, "_orig_mod", model)
+    made: nn.Module = getattr(model, "_orig_mod", model)
+    return made
 
 
 class AdversarialScores(ClassificationScores):
@@ -64,7 +58,7 @@ class Adversarial(Classification):
             attack that climbs no gradient.
     """
 
-    metric_names = ("loss", "accuracy", "robust_accuracy")
+    higher_is_better = {"loss": False, "accuracy": True, "robust_accuracy": True}  # noqa: RUF012
 
     def __init__(
         self,
@@ -92,45 +86,42 @@ class Adversarial(Classification):
                     "trades takes an untargeted gradient attack with loss=cross_entropy, such as attack=pgd"
                 )
         self.attack, self.mix, self.trades, self.warmup_epochs = attack, mix, trades, warmup_epochs
-        self._share_of_eps = 1.0
 
-    def training_step(self, trainer: Trainer, batches: list[Batch]) -> dict[str, Tensor]:
-        """The default step, with eps as far as it has grown."""
-        warmup = self.warmup_epochs * trainer.steps_per_epoch
-        self._share_of_eps = min(1.0, (trainer.progress.step + 1) / warmup) if warmup else 1.0
-        return super().training_step(trainer, batches)
+    def prepare(self, net: Net, batch: Batch, clock: Clock) -> Batch:
+        """The batch with ``attacked`` beside its images: in training with eps as far as it has grown."""
+        model, images, targets = plain(net), batch["image"], batch["target"]
+        if not clock.training:
+            # The same noise in every pass: validations compare, and leave the training's randomness as it was.
+            with torch.random.fork_rng([images.device] if images.device.type == "cuda" else []):
+                torch.manual_seed(0)
+                return {**batch, "attacked": self.attack(model, images, hard(targets))}
+        warmup = self.warmup_epochs * clock.steps_per_epoch
+        attack = self.attack.at(self.attack.eps * min(1.0, (clock.step + 1) / warmup)) if warmup else self.attack
+        if self.trades is None:
+            goal = hard(targets)
+        else:
+            # Against fixed probabilities, cross-entropy and divergence differ by a constant: one gradient serves both.
+            with torch.no_grad():
+                goal = class_logits(model(images)).softmax(dim=1)
+        return {**batch, "attacked": attack(model, images, goal, leave=False)}
 
-    def forward(self, model: Callable[[Tensor], Tensor], batch: Batch) -> Forward:
-        """The loss and the logits of attacked images; in evaluation those of the clean ones and both, (B, 2, K)."""
-        assert isinstance(model, nn.Module)
-        if not model.training:
-            return self._evaluate(model, batch)
-        attack = partial(self.attack.at(self.attack.eps * self._share_of_eps), plain(model))
+    def loss(self, net: Net, batch: Batch, player: str = "") -> Forward:
+        """The loss and the logits of attacked images."""
+        outputs = net(batch["attacked"])
         if self.trades is not None:
-            return self._trades(model, attack, batch, self.trades)
-        outputs = model(attack(inputs(batch), hard(batch["target"]), leave=False))
-        loss = self.loss(outputs, batch["target"])
+            clean = net(batch["image"])
+            attacked, wanted = (class_logits(logits).log_softmax(dim=1) for logits in (outputs, clean))
+            divergence = F.kl_div(attacked, wanted, reduction="batchmean", log_target=True)
+            return Forward(self.criterion(clean, batch["target"]) + self.trades * divergence, outputs)
+        loss = self.criterion(outputs, batch["target"])
         if self.mix < 1:
-            loss = self.mix * loss + (1 - self.mix) * self.loss(model(inputs(batch)), batch["target"])
+            loss = self.mix * loss + (1 - self.mix) * self.criterion(net(batch["image"]), batch["target"])
         return Forward(loss, outputs)
 
-    def _trades(self, model: nn.Module, attack: Callable[..., Tensor], batch: Batch, beta: float) -> Forward:
-        clean = model(inputs(batch))
-        # Against fixed probabilities, cross-entropy and divergence differ by a constant: one gradient serves both.
-        probabilities = two_columns(clean).detach().softmax(dim=1)
-        outputs = model(attack(inputs(batch), probabilities, leave=False))
-        attacked, wanted = (two_columns(logits).log_softmax(dim=1) for logits in (outputs, clean))
-        divergence = F.kl_div(attacked, wanted, reduction="batchmean", log_target=True)
-        return Forward(self.loss(clean, batch["target"]) + beta * divergence, outputs)
-
-    def _evaluate(self, model: nn.Module, batch: Batch) -> Forward:
-        device = inputs(batch).device
-        # The same noise in every pass: validations compare, and leave the training's randomness as it was.
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(0)
-            images = self.attack(plain(model), inputs(batch), hard(batch["target"]))
-        clean = model(inputs(batch))
-        return Forward(self.loss(clean, batch["target"]), torch.stack([clean, model(images)], dim=1))
+    def evaluate(self, net: Net, batch: Batch) -> Forward:
+        """The loss of clean images, and the logits of them and of the attacked ones, (B, 2, K)."""
+        clean = net(batch["image"])
+        return Forward(self.criterion(clean, batch["target"]), torch.stack([clean, net(batch["attacked"])], dim=1))
 
     def scores(self) -> AdversarialScores:
         """Empty scores."""

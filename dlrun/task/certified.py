@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from dlrun.certify.bounds import worst_logits
-from dlrun.dataset.batch import Batch, inputs
+from dlrun.dataset.batch import Batch
 from dlrun.task.classification import Classification
-from dlrun.task.task import Forward
-
-if TYPE_CHECKING:
-    from dlrun.training.trainer import Trainer
+from dlrun.task.task import Clock, Forward, Net
 
 
 class Certified(Classification):
@@ -58,18 +54,22 @@ class Certified(Classification):
         self.clean_epochs, self.warmup_epochs = clean_epochs, warmup_epochs
         self._grown = 1.0
 
-    def training_step(self, trainer: Trainer, batches: list[Batch]) -> dict[str, Tensor]:
-        """The default step, with eps as far as it has grown."""
-        epochs = trainer.progress.step / trainer.steps_per_epoch - self.clean_epochs
+    def prepare(self, net: Net, batch: Batch, clock: Clock) -> Batch:
+        """The batch as it is; eps and share are those of this step."""
+        epochs = clock.step / clock.steps_per_epoch - self.clean_epochs
         self._grown = min(1.0, max(0.0, epochs / self.warmup_epochs if self.warmup_epochs else float(epochs >= 0)))
-        return super().training_step(trainer, batches)
+        return batch
 
-    def forward(self, model: Callable[[Tensor], Tensor], batch: Batch) -> Forward:
-        """The mixed loss in training, that of clean images in evaluation; and the logits of clean images."""
-        clean = super().forward(model, batch)
-        assert isinstance(model, nn.Module)
-        if not model.training or self._grown == 0:
+    def loss(self, net: Net, batch: Batch, player: str = "") -> Forward:
+        """The mixed loss, and the logits of clean images."""
+        clean = self.evaluate(net, batch)
+        if self._grown == 0:
             return clean
-        worst = worst_logits(model, inputs(batch), batch["target"], self.eps * self._grown, self.bound)
+        assert isinstance(net, nn.Module)
+        worst = worst_logits(net, batch["image"], batch["target"], self.eps * self._grown, self.bound)
         share = self.share * self._grown
         return Forward((1 - share) * clean.loss + share * F.cross_entropy(worst, batch["target"]), clean.outputs)
+
+    def evaluate(self, net: Net, batch: Batch) -> Forward:
+        """The loss and the logits of clean images."""
+        return super().loss(net, batch)

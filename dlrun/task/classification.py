@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -20,15 +20,11 @@ from dlrun.dataset.batch import Batch, inputs
 from dlrun.dataset.loader import Loader
 from dlrun.figure.confusion_matrix import confusion_matrix
 from dlrun.figure.samples import samples
-from dlrun.task.task import Forward, Scores, Task
+from dlrun.model.logits import class_logits
+from dlrun.task.task import Forward, Net, Scores, Task
 
 if TYPE_CHECKING:
-    from dlrun.logger.board import Board
-
-
-def class_logits(outputs: Tensor) -> Tensor:
-    """Logits with a column for each class: a single one (B, 1) means class 1 against 0."""
-    return torch.cat([torch.zeros_like(outputs), outputs], dim=1) if outputs.shape[1] == 1 else outputs
+    from dlrun.record.recorder import Recorder
 
 
 def hard(targets: Tensor) -> Tensor:
@@ -115,13 +111,14 @@ class ClassificationScores(Scores):
 class Classification(Task):
     """One class for every image; the loss takes logits (B, K) and class indices (B,) or probabilities (B, K)."""
 
+    needs = ("target",)
     monitor = "val/accuracy"
-    metric_names: tuple[str, ...] = ("loss", "accuracy")
+    higher_is_better: Mapping[str, bool] = {"loss": False, "accuracy": True}
 
-    def forward(self, model: Callable[[Tensor], Tensor], batch: Batch) -> Forward:
-        """The model's logits and their loss."""
-        logits = model(inputs(batch))
-        return Forward(self.loss(logits, batch["target"]), logits)
+    def loss(self, net: Net, batch: Batch, player: str = "") -> Forward:
+        """The loss and the model's logits."""
+        logits = net(inputs(batch))
+        return Forward(self.criterion(logits, batch["target"]), logits)
 
     def batch_metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The accuracy; against the larger share where targets are mixed."""
@@ -138,28 +135,27 @@ class Classification(Task):
         if output.ndim != 2 or output.shape[1] not in sizes:
             found = "x".join(map(str, output.shape[1:]))
             raise ValueError(f"gives {found} outputs for an image; expected {self.num_classes}, one for each class")
-        name = type(self.loss).__name__
+        name = type(self.criterion).__name__
         logits = torch.linspace(0.1, 0.2, output.shape[1], device="cpu").unsqueeze(0).requires_grad_()
         for target in (0, self.num_classes - 1):
             try:
-                (gradient,) = torch.autograd.grad(self.loss(logits, torch.tensor([target], device="cpu")), logits)
+                (gradient,) = torch.autograd.grad(self.criterion(logits, torch.tensor([target], device="cpu")), logits)
             except (RuntimeError, ValueError, IndexError) as error:
                 reason = str(error).split("\n")[0]
                 raise ValueError(f"loss={name} cannot take {output.shape[1]} outputs and a class ({reason})") from None
             if not gradient.any():
-                raise ValueError(f"loss={name} learns nothing from {output.shape[1]} outputs; expected another loss")
+                raise ValueError(f"loss={name} has zero gradient with {output.shape[1]} outputs; expected another loss")
 
-    def log_scores(self, board: Board, scores: Scores, loader: Loader, classes: list[str], step: int) -> None:
+    def show(
+        self, scores: Scores, recorder: Recorder, loader: Loader, classes: list[str], step: int, most: int
+    ) -> None:
         """Confusion matrix, a precision-recall curve for each class, and the most wrong images."""
         scores = cast(ClassificationScores, scores)
-        board.figure("confusion_matrix", confusion_matrix(scores.confusion(), classes), step)
-        board.pr_curves(scores.probabilities, scores.targets, classes, step)
-        worst = scores.most_wrong(board.images)  # none if the board shall draw none
+        recorder.figure("confusion_matrix", confusion_matrix(scores.confusion(), classes), step)
+        recorder.pr_curves(scores.probabilities, scores.targets, classes, step)
+        worst = scores.most_wrong(most)
         if len(worst):
-            captions = [
-                f"{classes[target]}, not {classes[prediction]}"
-                for target, prediction in zip(
-                    scores.targets[worst].tolist(), scores.predictions[worst].tolist(), strict=True
-                )
-            ]
-            board.figure("most_wrong", samples(inputs(loader.examples(worst)), captions), step)
+            targets, predictions = scores.targets[worst].tolist(), scores.predictions[worst].tolist()
+            pairs = zip(targets, predictions, strict=True)
+            captions = [f"{classes[target]}, not {classes[prediction]}" for target, prediction in pairs]
+            recorder.figure("most_wrong", samples(inputs(loader.examples(worst)), captions), step)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
-from dlrun.dataset.batch import Batch, inputs
+from dlrun.dataset.batch import Batch
 from dlrun.dataset.loader import Loader
 from dlrun.figure.image_rows import image_rows
-from dlrun.task.task import Forward, Scores, Task
+from dlrun.task.task import Forward, Net, Scores, Task
 
 if TYPE_CHECKING:
-    from dlrun.logger.board import Board
+    from dlrun.record.recorder import Recorder
 
 
 class ReconstructionScores(Scores):
@@ -22,26 +21,21 @@ class ReconstructionScores(Scores):
 
     KEPT = 12
 
-    def __init__(self) -> None:
-        self._loss_sum, self._count = 0.0, 0
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
         self._kept: list[tuple[Tensor, Tensor]] = []
 
     def add(self, batch: Batch, loss: Tensor, outputs: Tensor) -> None:
         """Take in a batch: its mean loss, and reconstructions (B, C, H, W)."""
-        if self._count < self.KEPT:
-            self._kept.append((inputs(batch).cpu(), outputs.float().cpu()))
-        self._loss_sum += float(loss) * len(outputs)
-        self._count += len(outputs)
+        if self.examples < self.KEPT:
+            self._kept.append((batch["image"].cpu(), outputs.float().cpu()))
+        super().add(batch, loss, outputs)
 
     @property
     def kept(self) -> tuple[Tensor, Tensor]:
         """The first images and their reconstructions, float (n, C, H, W) each."""
         images, outputs = (torch.cat(parts)[: self.KEPT] for parts in zip(*self._kept, strict=True))
         return images, outputs
-
-    def metrics(self) -> dict[str, float]:
-        """Mean loss."""
-        return {"loss": self._loss_sum / self._count}
 
 
 class Reconstruction(Task):
@@ -56,25 +50,21 @@ class Reconstruction(Task):
         image_size: their side in pixels.
     """
 
+    needs = ("image",)
     monitor = "val/loss"
-    metric_names = ("loss",)
 
     def __init__(self, loss: nn.Module, num_classes: int, channels: int, image_size: int) -> None:
         super().__init__(loss, num_classes)
         self.shape = (channels, image_size, image_size)
 
-    def forward(self, model: Callable[[Tensor], Tensor], batch: Batch) -> Forward:
+    def loss(self, net: Net, batch: Batch, player: str = "") -> Forward:
         """The model's reconstructions and their loss."""
-        outputs = model(inputs(batch))
-        return Forward(self.loss(outputs, inputs(batch)), outputs)
-
-    def batch_metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Nothing but the loss."""
-        return {}
+        outputs = net(batch["image"])
+        return Forward(self.criterion(outputs, batch["image"]), outputs)
 
     def scores(self) -> ReconstructionScores:
         """Empty scores."""
-        return ReconstructionScores()
+        return ReconstructionScores(self)
 
     def check_output(self, output: Tensor) -> None:
         """Expect an image of the input's shape."""
@@ -82,8 +72,10 @@ class Reconstruction(Task):
             found, wanted = ("x".join(map(str, shape)) for shape in (output.shape[1:], self.shape))
             raise ValueError(f"gives {found} for an image of {wanted}; expected a reconstruction, as of autoencoder")
 
-    def log_scores(self, board: Board, scores: Scores, loader: Loader, classes: list[str], step: int) -> None:
+    def show(
+        self, scores: Scores, recorder: Recorder, loader: Loader, classes: list[str], step: int, most: int
+    ) -> None:
         """Images above their reconstructions."""
         images, outputs = cast(ReconstructionScores, scores).kept
-        if board.images:
-            board.figure("reconstructions", image_rows({"image": images, "reconstruction": outputs}), step)
+        if most:
+            recorder.figure("reconstructions", image_rows({"image": images, "reconstruction": outputs}), step)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from dlrun.dataset.batch import Batch
-from dlrun.dataset.data import Data
+from dlrun.dataset.batch import Batch, size
 from dlrun.dataset.loader import Loader
-from dlrun.model.normalized import Normalized
 
 if TYPE_CHECKING:
-    from dlrun.logger.board import Board
-    from dlrun.training.trainer import Trainer
+    from dlrun.record.recorder import Recorder
+
+Net = Callable[[Tensor], Tensor]
+"""The model, perhaps compiled: takes what a batch's first entry holds. Networks of other inputs are called by name."""
 
 
 class Forward(NamedTuple):
@@ -26,68 +26,95 @@ class Forward(NamedTuple):
     outputs: Tensor
 
 
-class Scores(ABC):
-    """What a pass over a split gathers."""
+@dataclass(frozen=True)
+class Clock:
+    """When a batch is seen; with the seed, all that randomness and schedules may depend on.
 
-    @abstractmethod
+    Args:
+        step: optimizer steps done; in an evaluation, batches done.
+        epoch: epochs done.
+        steps_per_epoch: optimizer steps in an epoch.
+        training: False in an evaluation, whose clock starts at 0 each time.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    steps_per_epoch: int = 1
+    training: bool = False
+
+
+class Scores:
+    """What a pass over a split gathers, batch by batch; as it is, the mean loss and means of the batch metrics."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.examples = 0
+        self._sums: dict[str, float] = {}
+
     def add(self, batch: Batch, loss: Tensor, outputs: Tensor) -> None:
         """Take in a batch: its mean loss and the model's outputs."""
+        count = size(batch)
+        self.examples += count
+        for name, value in {"loss": loss, **self.task.batch_metrics(outputs, batch)}.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value) * count
 
-    @abstractmethod
     def metrics(self) -> dict[str, float]:
         """The figures of the whole pass by name, without the split: ``{"loss": ..., "accuracy": ...}``."""
+        return {name: total / self.examples for name, total in self._sums.items()}
 
 
 class Task(ABC):
-    """Gives a batch its meaning: how the model is applied, what it loses, how it is measured and shown.
+    """Gives a batch its meaning: what is done to it, what the model loses on it, how it is measured and shown.
+
+    A task never calls the trainer and never asks for the mode of the model. It is a function of batch and clock.
 
     Args:
         loss: the loss function of the config.
         num_classes: of the dataset.
     """
 
+    needs: Sequence[str] = ()
+    """The fields of a batch that it reads besides the first, such as ``target``; checked once, before training."""
+    players: Sequence[str] = ("",)
+    """Who trains, in the order of a step: ``""`` is the whole network, other names are its submodules."""
     monitor: str
     """The metric that chooses the best checkpoint, such as ``val/accuracy``."""
-    metric_names: tuple[str, ...]
-    """The names of its metrics, without the split."""
+    higher_is_better: Mapping[str, bool] = {"loss": False}
+    """Its metrics, without the split, each with its direction."""
 
     def __init__(self, loss: nn.Module, num_classes: int) -> None:
-        self.loss = loss
+        self.criterion = loss
         self.num_classes = num_classes
 
-    @abstractmethod
-    def forward(self, model: Callable[[Tensor], Tensor], batch: Batch) -> Forward:
-        """Apply the model to a batch and compute its loss."""
+    def prepare(self, net: Net, batch: Batch, clock: Clock) -> Batch:
+        """What happens to a batch before the network sees it, in training and in evaluation alike: nothing."""
+        return batch
 
     @abstractmethod
+    def loss(self, net: Net, batch: Batch, player: str = "") -> Forward:
+        """What a player learns from a prepared batch: its loss, and the model's outputs."""
+
+    def evaluate(self, net: Net, batch: Batch) -> Forward:
+        """What validation and test measure on a prepared batch: the loss that training learns from, unless overridden."""
+        return self.loss(net, batch, self.players[-1])
+
     def batch_metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Scalars, each a mean over the batch, that are averaged over a training epoch."""
+        """Scalars, each a mean over the batch, that are averaged over a training epoch; none by default."""
+        return {}
 
-    @abstractmethod
     def scores(self) -> Scores:
         """Empty scores, to gather those of one pass over a split."""
+        return Scores(self)
 
     @abstractmethod
     def check_output(self, output: Tensor) -> None:
-        """Refuse a model whose output for one image (1, ...) does not suit the task.
+        """Refuse a model whose output for one input (1, ...) does not suit the task.
 
         Raises:
             ValueError: says what the output is and what was expected.
         """
 
-    def log_scores(self, board: Board, scores: Scores, loader: Loader, classes: list[str], step: int) -> None:
-        """Draw what the scores of a split look like on a TensorBoard; nothing by default."""
-
-    def figures(self, model: Normalized, data: Data) -> dict[str, Figure]:
-        """Pictures by name of what a finished model does; none by default."""
-        return {}
-
-    def training_step(self, trainer: Trainer, batches: list[Batch]) -> dict[str, Tensor]:
-        """One optimizer step on one batch, or on several whose gradients accumulate.
-
-        The default serves every task with one loss and one optimizer; a task with two of them (a GAN) owns its step.
-
-        Returns:
-            Scalars, means over the examples: ``loss`` and the :meth:`batch_metrics`.
-        """
-        return trainer.optimize(batches)
+    def show(
+        self, scores: Scores, recorder: Recorder, loader: Loader, classes: list[str], step: int, most: int
+    ) -> None:
+        """Record what the scores of a split look like, with at most so many pictures; nothing by default."""

@@ -11,7 +11,7 @@ from dlrun import interrupt
 from dlrun.compute.precision import Precision
 from dlrun.dataset.batch import Batch
 from dlrun.dataset.loader import Loader
-from dlrun.task.task import Scores, Task
+from dlrun.task.task import Clock, Scores, Task
 
 
 def score(
@@ -21,15 +21,16 @@ def score(
     precision: Precision,
     attack: Callable[[Batch], Batch] | None = None,
 ) -> Scores:
-    """The task's scores of a model, in evaluation mode, on all batches of a loader, attacked first where told so."""
+    """The task's scores of a model, in evaluation mode, on all batches of a loader, optionally attacked."""
     model.eval()
     scores = task.scores()
-    for batch in loader.epoch():
+    for number, batch in enumerate(loader.epoch()):
         interrupt.check()
         with precision.autocast():
             if attack is not None:
                 batch = attack(batch)
             with torch.inference_mode():
-                loss, outputs = task.forward(model, batch)
-        scores.add(batch, loss, outputs)
+                prepared = task.prepare(model, batch, Clock(step=number, training=False))
+                loss, outputs = task.evaluate(model, prepared)
+        scores.add(prepared, loss, outputs)
     return scores

@@ -1,341 +1,363 @@
-"""The trainer: epochs, steps, precision, accumulation, clipping, and the state of all that."""
+"""The trainer: it moves a run from one boundary to the next, and saves it at boundaries."""
 
 from __future__ import annotations
 
+import copy
 import math
-import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from matplotlib.figure import Figure
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
-from dlrun import interrupt
+from dlrun import console, interrupt, weights
 from dlrun.callback.callback import Callback, StepLog
-from dlrun.compute import seeding
-from dlrun.compute.precision import Precision
-from dlrun.config import schema
-from dlrun.dataset.batch import Batch, size
+from dlrun.compute.seeding import Randomness
+from dlrun.dataset.batch import size
 from dlrun.dataset.data import Data
-from dlrun.errors import RunError, UserError, suggest
-from dlrun.logger.board import Value
+from dlrun.errors import UserError, suggest
+from dlrun.logger.logger import Value
 from dlrun.model.normalized import Normalized
+from dlrun.record.recorder import Recorder
 from dlrun.scheduler.schedule import Schedule
-from dlrun.task.task import Scores, Task
+from dlrun.task.task import Clock, Scores, Task
+from dlrun.training import checkpoint
+from dlrun.training.average import moving_average
+from dlrun.training.cursor import Cursor, Goal
+from dlrun.training.diverged import DivergedError, check_scores, check_steps
 from dlrun.training.evaluation import score
-
-
-class DivergedError(RunError):
-    """The training loss is no number any more."""
-
-
-@dataclass
-class Progress:
-    """Where a training stands: all of the trainer's state that is not in the model or the optimizer."""
-
-    epoch: int = 0
-    """Epochs done."""
-    batch: int = 0
-    """Batches done in the epoch in progress."""
-    step: int = 0
-    """Optimizer steps done."""
-    sums: dict[str, float] = field(default_factory=dict)
-    """Sums over the examples of the epoch in progress, by metric."""
-    examples: int = 0
-    """Examples seen in the epoch in progress."""
-    best: float | None = None
-    """The best value of the monitored metric."""
-    best_metrics: dict[str, float] = field(default_factory=dict)
-    """All metrics of that epoch."""
-    best_epoch: int = 0
-    since_best: int = 0
-    """Validations since then."""
-    stopped: str | None = None
-    """Why the run ended before its last epoch, if it did."""
+from dlrun.training.options import TrainerOptions
+from dlrun.training.pending import Pending
+from dlrun.training.phase import Extent, Phase, Plan
+from dlrun.training.records import best_tag, record_epoch, record_steps
+from dlrun.training.state import Stateful, gather, restore
 
 
 class Trainer:
-    """Fits a model on a dataset.
+    """Trains a network through the phases of a plan, and tests the best of it once.
+
+    Where the run stands is its ``cursor``. Each of the cursor's values is a boundary: a method brings the run to the
+    next, and between two of them it can be saved and continued.
 
     Args:
-        model: the network behind its normalisation, on the device.
+        plans: the phases.
         task: what a batch means.
-        optimizer: of the model's parameters.
-        schedule: the learning rate by step, as a factor of the optimizer's.
-        data: training, validation and test batches.
+        schedule: the learning rate by step, as a factor of the optimizers'.
         options: the ``trainer`` section of the config.
         device: where all of it is.
-        callbacks: what watches.
-        folder: the run's folder, for callbacks that write.
-        hparams: what a comparison of runs should show, for callbacks that write.
+        callbacks: what watches, by name.
+        recorder: what all of it is recorded with.
+        folder: the run's folder.
+        hparams: what a comparison of runs should show.
         swept: those of them that the command line sets.
 
     Raises:
-        UserError: ``options.monitor`` is no metric of the task, or a number of steps exceeds the epoch or the run.
+        UserError: ``options.monitor`` is no metric of the task.
     """
 
     def __init__(
         self,
-        model: Normalized,
+        plans: Sequence[Plan],
         task: Task,
-        optimizer: torch.optim.Optimizer,
         schedule: Schedule,
-        data: Data,
-        options: schema.Trainer,
+        options: TrainerOptions,
         device: torch.device,
-        callbacks: Sequence[Callback],
+        callbacks: Mapping[str, Callback],
+        recorder: Recorder,
         folder: Path,
-        hparams: dict[str, Value],
+        hparams: Mapping[str, Value] | None = None,
         swept: Sequence[str] = (),
     ) -> None:
-        self.model, self.task, self.optimizer, self.schedule = model, task, optimizer, schedule
-        self.data, self.options, self.device = data, options, device
-        self.callbacks, self.folder, self.hparams, self.swept = callbacks, folder, hparams, swept
-        self.precision = Precision(options.precision, device)
-        self.scaler = self.precision.scaler()
-        self.forward: Callable[[Tensor], Tensor] = torch.compile(model) if options.compile else model
-        self.average: AveragedModel | None = None
-        if options.ema:
-            self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(options.ema))  # type: ignore[no-untyped-call]
-        self.progress = Progress()
+        self.plans, self.task, self.schedule, self.options, self.device = plans, task, schedule, options, device
+        self.callbacks, self.recorder, self.folder = callbacks, recorder, folder
+        self.hparams, self.swept = dict(hparams or {}), swept
+        self.goal = Goal(options.epochs, options.steps, options.patience)
+        self.cursor, self.pending, self.random = Cursor(), Pending(), Randomness()
         self.monitor = options.monitor or task.monitor
-        known = [f"{split}/{name}" for split in ("train", "val") for name in task.metric_names]
+        known = [f"{split}/{name}" for split in ("train", "val") for name in task.higher_is_better]
         if self.monitor not in known:
             raise UserError(f"trainer.monitor={self.monitor}: no such metric; {suggest(self.monitor, known)}")
-        self.higher_is_better = not self.monitor.endswith(("loss", "error"))
-        if options.accumulate > len(data.train):
-            batches = f"an epoch has {len(data.train)} batches"
-            raise UserError(f"trainer.accumulate={options.accumulate}: {batches}; expected at most as many")
-        self.steps_per_epoch = math.ceil(len(data.train) / options.accumulate)
-        self.total_steps = options.steps or options.epochs * self.steps_per_epoch
-        if schedule.warmup_steps > self.total_steps:
+        self.higher_is_better = task.higher_is_better[self.monitor.split("/")[1]]
+        self.result: dict[str, float] = {}
+        """The metrics of the test, once it is done."""
+        self.average: AveragedModel | None = None
+        self._best: dict[str, Any] | None = None  # not yet in a file of its own
+        self._tested: Normalized | None = None
+        self._save_soon = False
+        self._watch = time.perf_counter()
+
+    def _enter(self) -> None:
+        """Make the phase that the cursor points at."""
+        self.phase: Phase = self.plans[self.cursor.phase].make()
+        batches, accumulate = len(self.data.train), self.options.accumulate
+        self.extent = Extent.of(self.plans[self.cursor.phase], self.goal, self.cursor, batches, accumulate)
+        if self.schedule.warmup_steps > self.extent.last_step:
             raise UserError(
-                f"scheduler.warmup_steps={schedule.warmup_steps}: the run has {self.total_steps} steps;"
+                f"scheduler.warmup_steps={self.schedule.warmup_steps}: the run has {self.extent.last_step} steps;"
                 " expected at most as many"
             )
-        self.base_rates = [group["lr"] for group in optimizer.param_groups]
-        self._pending: list[tuple[dict[str, Tensor], int]] = []
-        self._gradient_norm: Tensor | None = None
-        self._clock = time.perf_counter()
+        if self.options.ema:
+            self.average = moving_average(self.model, self.options.ema)
 
     @property
-    def total_epochs(self) -> int:
-        """Epochs that the run takes, the last of them perhaps not whole."""
-        return math.ceil(self.total_steps / self.steps_per_epoch)
+    def model(self) -> Normalized:
+        """The model of the phase."""
+        return self.phase.model
+
+    @property
+    def eval_model(self) -> Normalized:
+        """The model to validate and keep, the average of the weights where one is kept; in the test the best one."""
+        if self._tested is not None:
+            return self._tested
+        averaged: Normalized = self.model if self.average is None else self.average.module
+        return averaged
+
+    @property
+    def data(self) -> Data:
+        """The data of the phase."""
+        return self.phase.data
 
     @property
     def metric_names(self) -> list[str]:
         """All that ``metrics`` of the run's result will hold."""
         splits = ("train", "val", "test") if len(self.data.val) else ("train", "test")
-        own = [f"{split}/{name}" for split in splits for name in self.task.metric_names]
-        return own + [name for callback in self.callbacks for name in callback.metric_names]
+        own = [f"{split}/{name}" for split in splits for name in self.task.higher_is_better]
+        return own + [name for callback in self.callbacks.values() for name in callback.metric_names]
 
     @property
-    def eval_model(self) -> Normalized:
-        """The model to validate and keep: the average of the weights where one is kept."""
-        return self.model if self.average is None else cast(Normalized, self.average.module)
-
-    def fit(self) -> None:
-        """Train until the last step, or until validation has not improved for ``patience`` times.
-
-        Raises:
-            DivergedError: the loss is NaN or infinite.
-            Interrupted: a signal came; what :meth:`state` gives then continues the run.
-        """
-        self._emit("on_fit_start")
-        try:
-            while self.progress.step < self.total_steps and self.progress.stopped is None:
-                self._epoch()
-        except interrupt.Interrupted:
-            self._emit("on_interrupt")
-            raise
-        self._emit("on_fit_end")
-
-    def test(self) -> dict[str, float]:
-        """Score the model on the test set; call once, with the weights that validation chose."""
-        scores = score(self.task, self.eval_model, self.data.test, self.precision)
-        metrics = _named("test", scores)
-        for callback in self.callbacks:
-            metrics |= callback.measure(self)
-        for name, figure in self.task.figures(self.eval_model, self.data).items():
-            self.show(name, figure)
-        self._emit("on_test_end", metrics, scores)
-        return metrics
-
-    def optimize(self, batches: list[Batch]) -> dict[str, Tensor]:
-        """One step of the optimizer on the mean loss over all examples of the batches."""
-        examples = sum(size(batch) for batch in batches)
-        means: dict[str, Tensor] = {}
-        self.optimizer.zero_grad(set_to_none=True)
-        for batch in batches:
-            with self.precision.autocast():
-                loss, outputs = self.task.forward(self.forward, batch)
-            with torch.no_grad():
-                found = {"loss": loss.detach(), **self.task.batch_metrics(outputs, batch)}
-            if len(batches) > 1:  # in the hot loop, no multiplications by 1
-                share = size(batch) / examples
-                loss = loss * share
-                found = {name: value * share + means.get(name, 0.0) for name, value in found.items()}
-            means = found
-            torch.autograd.backward(self.scaler.scale(loss))
-        self._clip()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return means
-
-    def _clip(self) -> None:
-        """Clip the gradients, and measure their norm for clipping or the log."""
-        clip_norm = self.options.clip_norm
-        if clip_norm or self._is_regular(self.progress.step + 1):
-            self.scaler.unscale_(self.optimizer)
-            self._gradient_norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm or math.inf)
-
-    def _epoch(self) -> None:
-        """Train an epoch, or what is left of it, and validate."""
-        progress = self.progress
-        self.model.train()
-        self._emit("on_epoch_start")
-        self._clock = time.perf_counter()
-        batches = self.data.train.epoch(progress.epoch, start=progress.batch)
-        while progress.step < self.total_steps and (group := list(islice(batches, self.options.accumulate))):
-            self._set_learning_rate()
-            means = self.task.training_step(self, group)
-            if self.average is not None:
-                self.average.update_parameters(self.model)
-            self._pending.append((means, sum(size(batch) for batch in group)))
-            progress.step += 1
-            progress.batch += len(group)
-            if self._is_regular(progress.step):
-                self.look(regular=True)
-            self._emit("on_step_end")
-            interrupt.check()
-        metrics = {f"train/{name}": total / progress.examples for name, total in progress.sums.items()}
-        due = (progress.epoch + 1) % self.options.validate_every == 0 or progress.step >= self.total_steps
-        if due and len(self.data.val):
-            metrics |= _named("val", score(self.task, self.eval_model, self.data.val, self.precision))
-        # Up to here the state is that of the last step: an interrupted validation is done again.
-        progress.epoch, progress.batch, progress.examples = progress.epoch + 1, 0, 0
-        progress.sums.clear()
-        improved = due and self._judge(metrics)
-        if progress.since_best >= (self.options.patience or math.inf) and progress.step < self.total_steps:
-            progress.stopped = "no better validation"
-        self._emit("on_epoch_end", metrics, improved)
-
-    def show(self, name: str, figure: Figure, step: int | None = None) -> None:
-        """Give a figure to the callbacks that keep figures; ``step`` is now unless given."""
-        self._emit("on_figure", name, figure, self.progress.step if step is None else step)
-
-    def state(self) -> dict[str, Any]:
-        """All that continues the run from here to the same end: plain values and tensors, the weights under ``model``.
-
-        Call between two steps.
-        """
-        self.look(regular=False)
-        paths = [path for callback in self.callbacks for path in callback.files(self.folder)]
+    def parts(self) -> dict[str, Stateful]:
+        """All that a checkpoint holds besides the cursor, by name; the weights are under ``model``."""
+        average = {} if self.average is None else {"average": self.average}
         return {
-            "model": self.model.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "ema": None if self.average is None else self.average.state_dict(),
-            "progress": asdict(self.progress),
-            "random": seeding.random_state(),
-            "files": {path.name: path.stat().st_size for path in paths},
+            "model": self.model.network,
+            "step": self.phase.step,
+            "pending": self.pending,
+            "random": self.random,
+            "recorder": self.recorder,
+            **average,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a :meth:`state`; what the callbacks have written since then is cut off."""
-        self.model.network.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        if self.average is not None:
-            self.average.load_state_dict(state["ema"])
-        self.progress = Progress(**state["progress"])
-        self.cut_files(state["files"])
-        seeding.set_random_state(state["random"])
-
-    def cut_files(self, lengths: dict[str, int]) -> None:
-        """Cut the files that the callbacks append to back to these lengths in bytes, and remove those not named."""
-        for path in [path for callback in self.callbacks for path in callback.files(self.folder)]:
-            if path.name in lengths:
-                os.truncate(path, lengths[path.name])
-            else:
-                path.unlink()
-
-    def look(self, regular: bool) -> None:
-        """Fetch the losses of the steps since the last look from the device, and tell the callbacks.
-
-        Args:
-            regular: at a step that is the same in every run; before a checkpoint, whose times differ, it is not.
+    def open(self, state: dict[str, Any] | None) -> None:
+        """Begin, or go on from the state of a checkpoint; what was recorded after it is cut off.
 
         Raises:
-            DivergedError: one of them is NaN or infinite.
+            UserError: the state is none of this network's.
         """
-        if not self._pending:
+        if state is None:
+            self._enter()
             return
-        progress, pending = self.progress, self._pending
-        values = {name: torch.stack([means[name] for means, _ in pending]).tolist() for name in pending[0][0]}
-        first = progress.step - len(pending) + 1
-        losses = {first + place: loss for place, loss in enumerate(values["loss"])}
-        for step, loss in losses.items():
-            if not math.isfinite(loss):
-                rate = self.base_rates[0] * self._factor(step - 1)
-                raise DivergedError(
-                    f"the training loss is {loss} in step {step} (epoch {progress.epoch + 1}) at learning rate"
-                    f" {rate:.3g}; try a smaller optimizer.lr, or trainer.clip_norm=1"
-                )
-        counts = [count for _, count in pending]
+        self.cursor.load_state_dict(state["cursor"])
+        self.cursor.reopen(self.goal)
+        self._enter()
+        restore(state, self.parts, self.callbacks, self.model)
+        self.result = state["result"]
+        if state["best"] is not None:  # perhaps the run was killed before it had a file
+            weights.save(state["best"], self.folder / checkpoint.FOLDER / checkpoint.BEST)
+        cursor = self.cursor
+        where = f"in epoch {cursor.epoch + 1}" if cursor.next == "step" else f"next is {cursor.next.replace('_', ' ')}"
+        console.say(f"continuing after step {cursor.step:,} of {self.extent.last_step:,}, {where}")
+
+    def fit(self, is_new: bool = True) -> None:
+        """Train and test, from where the cursor stands.
+
+        Args:
+            is_new: nothing was recorded for the run yet.
+
+        Raises:
+            DivergedError: a loss is NaN or infinite; the checkpoints left are from before.
+            Interrupted: a signal came; the run is saved.
+        """
+        try:
+            if is_new:
+                self._begin()
+            self._emit("on_phase_start")
+            self._advance()
+        except DivergedError as error:
+            checkpoint.take_back(self.folder, error.step)
+            raise
+
+    def _advance(self) -> None:
+        """Go from boundary to boundary until all is done."""
+        actions = {"step": self._train, "validate": self._validate, "epoch_end": self._end_epoch, "test": self._test}
+        try:
+            while self.cursor.next in actions:
+                actions[self.cursor.next]()
+                if self._save_soon:
+                    self.save()
+        except interrupt.Interrupted:
+            self.save()
+            raise
+
+    def _begin(self) -> None:
+        """Record what is known before the first step."""
+        self.recorder.clear()
+        metrics = [best_tag(self.monitor), self.monitor.replace("val/", "test/")]
+        config = self.folder / "config.yaml"
+        text = config.read_text(encoding="utf-8") if config.exists() else ""
+        self.recorder.begin(self.hparams, metrics, self.swept, list(self.task.higher_is_better), text)
+        self._emit("on_begin")
+
+    def _train(self) -> None:
+        """Train the epoch, or what is left of it."""
+        cursor, options, batches_in_epoch = self.cursor, self.options, len(self.data.train)
+        if cursor.step >= self.extent.last_step and not cursor.batch:
+            return self._end_phase()
+        self.model.train()
+        self._emit("on_epoch_start")
+        self._watch = time.perf_counter()
+        extent, last = self.extent, self.extent.last_step
+        batches = self.data.train.epoch(cursor.epoch, start=cursor.batch)
+        while cursor.next == "step":
+            group = list(islice(batches, options.accumulate))
+            ends = cursor.batch + len(group) >= batches_in_epoch or cursor.step + 1 >= last
+            looks = ends or (cursor.step + 1) % options.log_every == 0
+            clock = Clock(cursor.step, cursor.epoch, extent.steps_per_epoch, training=True)
+            place, total = cursor.step + extent.ahead, last + extent.ahead
+            factor = self.schedule.factor(place, total, extent.steps_per_epoch)
+            means = self.phase.step(group, clock, factor, measure=looks)
+            if self.average is not None:
+                self.average.update_parameters(self.model)
+            self.pending.add(means, sum(map(size, group)))
+            cursor.step += 1
+            cursor.batch += len(group)
+            if ends:
+                cursor.next = "validate"
+            if looks:
+                self._look()
+            self._emit("on_step_end")
+            if self._save_soon:
+                self.save()
+            interrupt.check()
+        return None
+
+    def _look(self) -> None:
+        """Fetch what the steps since the last look gave from the device, record it, and tell the callbacks."""
+        self._check_losses()
+        values, examples = self.pending.take()
+        cursor, now = self.cursor, time.perf_counter()
         for name, means in values.items():
-            total = sum(mean * count for mean, count in zip(means, counts, strict=True))
-            progress.sums[name] = progress.sums.get(name, 0.0) + total
-        progress.examples += sum(counts)
-        now = time.perf_counter()
-        log = StepLog(
-            losses=losses,
-            regular=regular,
-            learning_rate=self.optimizer.param_groups[0]["lr"],
-            gradient_norm=None if self._gradient_norm is None else float(self._gradient_norm),
-            images=sum(counts),
-            seconds=now - self._clock,
-        )
-        self._clock, self._gradient_norm = now, None
-        pending.clear()
+            total = sum(mean * count for mean, count in zip(means, examples, strict=True))
+            cursor.sums[name] = cursor.sums.get(name, 0.0) + total
+        cursor.examples += sum(examples)
+        log = StepLog(cursor.step - len(examples) + 1, values, examples, now - self._watch)
+        self._watch = now
+        record_steps(self.recorder, log, self.phase.step)
         self._emit("on_log", log)
 
-    def _is_regular(self, step: int) -> bool:
-        """Whether the losses are looked at after this step in every run."""
-        return step % self.options.log_every == 0 or step % self.steps_per_epoch == 0 or step == self.total_steps
+    def _check_losses(self) -> None:
+        """Refuse to go on from a loss that is NaN or infinite."""
+        first = self.cursor.step - len(self.pending) + 1
+        check_steps(self.pending.fetch(), first, self.cursor.epoch + 1, self.phase.step.learning_rate)
 
-    def _factor(self, step: int) -> float:
-        return self.schedule.factor(step, self.total_steps, self.steps_per_epoch)
+    def _validate(self) -> None:
+        """Score the validation split, where it is due; an interrupted validation is done again."""
+        cursor = self.cursor
+        metrics = {f"train/{name}": total / cursor.examples for name, total in cursor.sums.items()}
+        if len(self.data.val) and self._is_due():
+            metrics |= self._scored("val", score(self.task, self.eval_model, self.data.val, self.phase.step.precision))
+        cursor.metrics, cursor.next = metrics, "epoch_end"
 
-    def _set_learning_rate(self) -> None:
-        factor = self._factor(self.progress.step)
-        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
-            group["lr"] = rate * factor
+    def _is_due(self) -> bool:
+        return (self.cursor.epoch + 1) % self.options.validate_every == 0 or self.cursor.step >= self.extent.last_step
+
+    def _scored(self, split: str, scores: Scores) -> dict[str, float]:
+        """The metrics of a split, whose loss is finite."""
+        metrics = {f"{split}/{name}": value for name, value in scores.metrics().items()}
+        check_scores(metrics, self.cursor.step)
+        return metrics
+
+    def _end_epoch(self) -> None:
+        """Judge and record the epoch, and find what comes next."""
+        cursor, due, metrics = self.cursor, self._is_due(), self.cursor.metrics
+        cursor.epoch, cursor.batch, cursor.examples, cursor.sums = cursor.epoch + 1, 0, 0, {}
+        improved = due and self._judge(metrics)
+        if improved:
+            network = self.eval_model.network
+            state = _copied(network) if self.average is None else network.state_dict()
+            self._best = {"model": state, "epoch": cursor.epoch, "step": cursor.step, "metrics": metrics}
+        record_epoch(self.recorder, metrics, cursor, self.phase.step, self.metric_names)
+        if cursor.best is not None:
+            self.recorder.scalars({best_tag(self.monitor): cursor.best}, cursor.epoch)
+        if cursor.since_best >= (self.goal.patience or math.inf) and cursor.step < self.extent.last_step:
+            cursor.stopped = "patience"
+        cursor.next = "step"
+        self._emit("on_epoch_end", metrics, improved)
+        if cursor.stopped or cursor.step >= self.extent.last_step:
+            self._end_phase()
 
     def _judge(self, metrics: dict[str, float]) -> bool:
         """Whether these metrics are the best so far; without validation data the newest always is."""
-        progress = self.progress
-        value = metrics.get(self.monitor)
-        if value is not None and progress.best is not None:
-            better = value > progress.best if self.higher_is_better else value < progress.best
-            if not better:
-                progress.since_best += 1
+        cursor, value = self.cursor, metrics.get(self.monitor)
+        if value is not None:
+            better = cursor.best is None or (value > cursor.best if self.higher_is_better else value < cursor.best)
+            if not better or not math.isfinite(value):
+                cursor.since_best += 1
                 return False
-        progress.best, progress.best_epoch, progress.since_best = value, progress.epoch, 0
-        progress.best_metrics = metrics
+        cursor.best, cursor.best_epoch, cursor.since_best, cursor.best_metrics = value, cursor.epoch, 0, metrics
         return True
 
+    def _end_phase(self) -> None:
+        """Go on to the next phase, or to the test."""
+        cursor = self.cursor
+        self.save_soon()
+        if cursor.phase + 1 == len(self.plans) or cursor.stopped not in (None, "patience"):
+            cursor.next = "test"
+            return
+        cursor.planned += self.extent.epochs
+        cursor.phase, cursor.phase_epoch, cursor.phase_step = cursor.phase + 1, cursor.epoch, cursor.step
+        cursor.since_best, cursor.stopped = 0, None
+        self._enter()
+        self._emit("on_phase_start")
+
+    def _test(self) -> None:
+        """Score the best checkpoint on the test set."""
+        best = self.folder / checkpoint.FOLDER / checkpoint.BEST
+        self._tested = copy.deepcopy(self.eval_model)
+        if best.exists():
+            weights.load_weights(self._tested.network, best)
+        scores = score(self.task, self._tested, self.data.test, self.phase.step.precision)
+        metrics = self._scored("test", scores)
+        for callback in self.callbacks.values():
+            metrics |= callback.measure(self)
+        self.recorder.scalars(metrics, self.cursor.best_epoch)
+        self._emit("on_test_end", metrics, scores)
+        self.recorder.success()
+        self.result, self.cursor.next = metrics, "follow"
+        self.save_soon()
+
+    def save_soon(self) -> None:
+        """Save at the next boundary, after all hooks."""
+        self._save_soon = True
+
+    def stop(self, reason: str) -> None:
+        """End the training after this epoch; a word for the run's result, such as ``pruned``."""
+        self.cursor.stopped = reason
+
+    def save(self) -> None:
+        """Write the checkpoints."""
+        self._check_losses()
+        checkpoint.write(self.folder, self.state())
+        self._best, self._save_soon = None, False
+
+    def state(self) -> dict[str, Any]:
+        """All that continues the run from here to the same end: plain values and tensors; the weights are ``model``."""
+        cursor = self.cursor.state_dict()
+        return {**gather(self.parts, self.callbacks), "cursor": cursor, "best": self._best, "result": self.result}
+
+    def ends_epoch(self, step: int) -> bool:
+        """Whether the epoch ended with this step, which is one of those since the last look."""
+        return step == self.cursor.step and self.cursor.next != "step"
+
     def _emit(self, hook: str, *arguments: Any) -> None:
-        for callback in self.callbacks:
+        for callback in self.callbacks.values():
             getattr(callback, hook)(self, *arguments)
 
 
-def _named(split: str, scores: Scores) -> dict[str, float]:
-    return {f"{split}/{name}": value for name, value in scores.metrics().items()}
+def _copied(network: nn.Module) -> dict[str, Any]:
+    """The state dict as it is now; what is frozen need not be copied."""
+    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    return {name: value if name in frozen else value.clone() for name, value in network.state_dict().items()}

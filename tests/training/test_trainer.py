@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlrun.callback.callback import Callback, StepLog
-from dlrun.config import schema
+from dlrun.compute.precision import Precision
 from dlrun.dataset.data import Data
 from dlrun.dataset.loader import Loader
-from dlrun.dataset.source import TensorSource
+from dlrun.dataset.source import TensorSource, labelled
 from dlrun.errors import UserError
 from dlrun.model.normalized import Normalized
+from dlrun.record.recorder import Recorder
 from dlrun.scheduler.constant import Constant
 from dlrun.scheduler.cosine import Cosine
 from dlrun.scheduler.schedule import Schedule
 from dlrun.task.classification import Classification
-from dlrun.training.trainer import DivergedError, Trainer
+from dlrun.training.diverged import DivergedError
+from dlrun.training.options import TrainerOptions
+from dlrun.training.phase import Phase, Plan
+from dlrun.training.step import Step
+from dlrun.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 OPTIONS: dict[str, Any] = {
@@ -45,7 +51,7 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-class Recorder(Callback):
+class Watch(Callback):
     """Keeps what the hooks are called with."""
 
     def __init__(self) -> None:
@@ -55,11 +61,12 @@ class Recorder(Callback):
         self.improved: list[bool] = []
 
     def on_step_end(self, trainer: Trainer) -> None:
-        self.rates.append(trainer.optimizer.param_groups[0]["lr"])
+        self.rates.append(trainer.phase.step.learning_rate)
 
     def on_log(self, trainer: Trainer, log: StepLog) -> None:
-        assert not self.losses.keys() & log.losses.keys()
-        self.losses |= log.losses
+        losses = dict(enumerate(log.losses, start=log.first))
+        assert not self.losses.keys() & losses.keys()
+        self.losses |= losses
 
     def on_epoch_end(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
         self.epochs.append(metrics)
@@ -69,7 +76,7 @@ class Recorder(Callback):
 def source(count: int, seed: int = 0) -> TensorSource:
     rng = np.random.default_rng(seed)
     images = torch.from_numpy(rng.integers(0, 256, (count, 1, 6, 6), dtype=np.uint8))
-    return TensorSource(images, (images[:, 0, :, :3].sum((1, 2)) > images[:, 0, :, 3:].sum((1, 2))).long())
+    return labelled(images, (images[:, 0, :, :3].sum((1, 2)) > images[:, 0, :, 3:].sum((1, 2))).long())
 
 
 def network() -> nn.Module:
@@ -83,28 +90,34 @@ def trainer(
     network_seed: int = 0,
     data_seed: int = 0,
     train: int = 45,
+    val: int = 20,
     **options: Any,
-) -> tuple[Trainer, Recorder]:
+) -> tuple[Trainer, Watch]:
     torch.manual_seed(network_seed)
     model = Normalized(network(), [0.5], [0.25])
 
     def loader(count: int, seed: int | None) -> Loader:
         return Loader(source(count), batch_size, CPU, in_memory=True, workers=0, num_classes=2, seed=seed)
 
-    recorder = Recorder()
+    watch = Watch()
+    data = Data(loader(train, data_seed), loader(val, None), loader(20, None), ["left", "right"])
+    task = Classification(nn.CrossEntropyLoss(), 2)
+    chosen = TrainerOptions(**(OPTIONS | options))
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
+    step = Step(task, model, {"": optimizer}, Precision(chosen.precision, CPU), clip_norm=chosen.clip_norm)
+    folder = Path(tempfile.mkdtemp())
     made = Trainer(
-        model=model,
-        task=Classification(nn.CrossEntropyLoss(), 2),
-        optimizer=torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9),
+        plans=[Plan(lambda: Phase(model, data, step))],
+        task=task,
         schedule=schedule or Constant(),
-        data=Data(loader(train, data_seed), loader(20, None), loader(20, None), ["left", "right"]),
-        options=schema.Trainer(**(OPTIONS | options)),
+        options=chosen,
         device=CPU,
-        callbacks=[recorder],
-        folder=Path(),
-        hparams={},
+        callbacks={"watch": watch},
+        recorder=Recorder(folder),
+        folder=folder,
     )
-    return made, recorder
+    made.open(None)
+    return made, watch
 
 
 def weights(made: Trainer) -> Tensor:
@@ -112,7 +125,7 @@ def weights(made: Trainer) -> Tensor:
 
 
 def test_a_training_is_a_plain_loop_to_the_bit() -> None:
-    made, recorder = trainer(schedule=Cosine())
+    made, watch = trainer(schedule=Cosine())
     made.fit()
 
     torch.manual_seed(0)
@@ -123,33 +136,33 @@ def test_a_training_is_a_plain_loop_to_the_bit() -> None:
     for epoch in range(2):
         for batch in torch.from_numpy(np.random.default_rng([0, epoch]).permutation(45)).split(10):  # type: ignore[no-untyped-call]
             optimizer.param_groups[0]["lr"] = 0.1 * (1 + math.cos(math.pi * len(losses) / 10)) / 2
-            images = (data.images[batch].float() / 255 - 0.5) / 0.25
+            images = (data.tensors["image"][batch].float() / 255 - 0.5) / 0.25
             loss = F.cross_entropy(net(images), data.targets[batch])
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
             losses.append(loss.item())
     assert torch.equal(weights(made), nn.utils.parameters_to_vector(net.parameters()))
-    assert recorder.losses == dict(enumerate(losses, start=1))
+    assert watch.losses == dict(enumerate(losses, start=1))
     sizes = torch.tensor([10.0, 10, 10, 10, 5])
-    assert recorder.epochs[0]["train/loss"] == pytest.approx(float(torch.tensor(losses[:5]) @ sizes) / 45, rel=1e-6)
+    assert watch.epochs[0]["train/loss"] == pytest.approx(float(torch.tensor(losses[:5]) @ sizes) / 45, rel=1e-6)
 
 
 def test_validation_scores_the_model_in_evaluation_mode() -> None:
-    made, recorder = trainer()
+    made, watch = trainer()
     made.fit()
     made.model.eval()
     data = source(20)
-    logits = made.model(data.images.float() / 255)
-    assert recorder.epochs[-1]["val/loss"] == pytest.approx(F.cross_entropy(logits, data.targets).item(), rel=1e-6)
-    assert recorder.epochs[-1]["val/accuracy"] == int((logits.argmax(1) == data.targets).sum()) / 20
+    logits = made.model(data.tensors["image"].float() / 255)
+    assert watch.epochs[-1]["val/loss"] == pytest.approx(F.cross_entropy(logits, data.targets).item(), rel=1e-6)
+    assert watch.epochs[-1]["val/accuracy"] == int((logits.argmax(1) == data.targets).sum()) / 20
 
 
 def test_accumulating_k_batches_of_n_is_one_batch_of_kn() -> None:
     large, many = trainer(batch_size=20)[0], trainer(batch_size=5, accumulate=4)[0]
     large.fit()
     many.fit()
-    assert many.progress.step == large.progress.step == 6  # 45 images: the last step of an epoch has 5
+    assert many.cursor.step == large.cursor.step == 6  # 45 images: the last step of an epoch has 5
     torch.testing.assert_close(weights(many), weights(large), rtol=1e-5, atol=1e-6)
 
 
@@ -173,44 +186,45 @@ def test_clipping_bounds_the_step() -> None:
 def test_the_average_of_weights_is_exponential() -> None:
     made, _ = trainer(ema=0.8)
     seen: list[Tensor] = []
-    made.callbacks = [type("Seen", (Callback,), {"on_step_end": lambda _, t: seen.append(weights(t))})()]
+    made.callbacks = {"seen": type("Seen", (Callback,), {"on_step_end": lambda _, t: seen.append(weights(t))})()}
     made.fit()
     average = seen[0]
-    for step in seen[1:]:
-        average = 0.8 * average + 0.2 * step
+    for count, step in enumerate(seen[1:], start=1):
+        keep = min(0.8, (1 + count) / (10 + count))
+        average = keep * average + (1 - keep) * step
     kept = nn.utils.parameters_to_vector(made.eval_model.parameters())
     torch.testing.assert_close(kept, average, rtol=1e-5, atol=1e-6)
     assert not torch.allclose(kept, weights(made), atol=1e-4)
 
 
 def test_steps_end_a_run_within_an_epoch() -> None:
-    made, recorder = trainer(steps=7)
+    made, watch = trainer(steps=7)
     made.fit()
-    assert (made.progress.step, made.total_epochs, sorted(recorder.losses)) == (7, 2, list(range(1, 8)))
-    assert "val/loss" in recorder.epochs[-1]
+    assert (made.cursor.step, made.extent.last_epoch, sorted(watch.losses)) == (7, 2, list(range(1, 8)))
+    assert "val/loss" in watch.epochs[-1]
 
 
 def test_validation_every_n_epochs_and_after_the_last() -> None:
-    made, recorder = trainer(epochs=5, validate_every=2)
+    made, watch = trainer(epochs=5, validate_every=2)
     made.fit()
-    assert ["val/loss" in metrics for metrics in recorder.epochs] == [False, True, False, True, True]
+    assert ["val/loss" in metrics for metrics in watch.epochs] == [False, True, False, True, True]
 
 
 def test_early_stopping_counts_validations_without_a_better_one() -> None:
-    made, recorder = trainer(epochs=30, lr=1e-9, patience=3)
+    made, watch = trainer(epochs=30, lr=1e-9, patience=3)
     made.fit()
-    assert recorder.improved == [True, False, False, False]
-    assert made.progress.best_epoch == 1
+    assert watch.improved == [True, False, False, False]
+    assert made.cursor.best_epoch == 1
 
 
 @pytest.mark.parametrize(("monitor", "better"), [("val/loss", min), ("val/accuracy", max)])
 def test_the_monitored_metric_chooses_the_best_epoch(monitor: str, better: Any) -> None:
-    made, recorder = trainer(epochs=6, lr=0.5, monitor=monitor)
+    made, watch = trainer(epochs=6, lr=0.5, monitor=monitor)
     made.fit()
-    values = [metrics[monitor] for metrics in recorder.epochs]
-    assert made.progress.best == better(values)
-    assert made.progress.best_epoch == values.index(better(values)) + 1
-    assert made.progress.best_metrics == recorder.epochs[made.progress.best_epoch - 1]
+    values = [metrics[monitor] for metrics in watch.epochs]
+    assert made.cursor.best == better(values)
+    assert made.cursor.best_epoch == values.index(better(values)) + 1
+    assert made.cursor.best_metrics == watch.epochs[made.cursor.best_epoch - 1]
 
 
 def test_an_unknown_metric_to_monitor_is_refused() -> None:
@@ -220,11 +234,11 @@ def test_an_unknown_metric_to_monitor_is_refused() -> None:
 
 @pytest.mark.parametrize("log_every", [1, 4, 100])
 def test_a_loss_that_is_no_number_names_its_step(log_every: int) -> None:
-    made, recorder = trainer(lr=1e38, log_every=log_every)
+    made, watch = trainer(lr=1e38, log_every=log_every)
     with pytest.raises(DivergedError, match=r"loss is (nan|inf) in step 2 \(epoch 1\) at learning rate 1e"):
         made.fit()
-    assert all(map(math.isfinite, recorder.losses.values()))
-    assert not recorder.epochs  # so no checkpoint of it was written
+    assert all(map(math.isfinite, watch.losses.values()))
+    assert not watch.epochs  # so no checkpoint of it was written
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -1,0 +1,130 @@
+"""A run's TensorBoard page: one run is one entry, with its hyperparameters in it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from dlrun.dataset.field import fit
+from dlrun.logger.logger import Logger, Value
+
+SPRITE = 32
+"""Side in pixels of an image on the projector."""
+
+
+class TensorBoard(Logger):
+    """Writes the run's events into its folder."""
+
+    def __init__(self) -> None:
+        self._folder = Path()
+        self._writer: SummaryWriter | None = None
+
+    @property
+    def writer(self) -> SummaryWriter:
+        """The writer, opened when it is first needed: a file of its own for each process."""
+        if self._writer is None:
+            self._writer = SummaryWriter(str(self._folder))
+        return self._writer
+
+    def open(self, folder: Path) -> None:
+        """Begin, or go on, in this folder."""
+        self._folder = folder
+
+    def begin(
+        self,
+        hparams: Mapping[str, Value],
+        metrics: Sequence[str],
+        first: Collection[str],
+        names: Sequence[str],
+        config: str,
+    ) -> None:
+        """Hyperparameters beside the last value of these scalars, charts that show train and val in one, the config.
+
+        Hyperparameters are written into the run's own entry: ``SummaryWriter.add_hparams`` would open a second run.
+        TensorBoard keeps the first of such records.
+        """
+        plain = {name: _plain(value) for name, value in hparams.items()}
+        types = {bool: "DATA_TYPE_BOOL", float: "DATA_TYPE_FLOAT64", str: "DATA_TYPE_STRING"}
+        # Without this, a page of one run alone looks for the metrics in a run of another name, and shows none.
+        experiment = api_pb2.Experiment(
+            hparam_infos=[
+                api_pb2.HParamInfo(name=name, type=types[type(value)], differs=name in first)
+                for name, value in plain.items()
+            ],
+            metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in metrics],
+        )
+        start = SessionStartInfo(start_time_secs=time.time())
+        fields = {bool: "bool_value", float: "number_value", str: "string_value"}
+        for name, value in plain.items():
+            setattr(start.hparams[name], fields[type(value)], value)
+        self._hparams_record(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment))
+        self._hparams_record(metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=start))
+        charts = {name: ["Multiline", [f"^train/{name}$", f"^val/{name}$"]] for name in names}
+        self.writer.add_custom_scalars({"train and val": charts})
+        self.text("config", config)
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Points of curves, by tag."""
+        for tag, value in values.items():
+            self.writer.add_scalar(tag, value, step)
+
+    def figure(self, name: str, png: bytes, size: tuple[int, int], step: int) -> None:
+        """The picture's own bytes."""
+        image = Summary.Image(width=size[0], height=size[1], colorspace=4, encoded_image_string=png)
+        self._record(Summary.Value(tag=name, image=image), step)
+
+    def text(self, tag: str, text: str) -> None:
+        """A text in a fixed-width font."""
+        self.writer.add_text(tag, "\n".join(f"    {line}" for line in text.splitlines()))
+
+    def graph(self, model: nn.Module, inputs: Tensor) -> None:
+        """The model's graph, traced on a batch."""
+        self.writer.add_graph(model, inputs)
+
+    def pr_curves(self, probabilities: Tensor, targets: Tensor, classes: Sequence[str], step: int) -> None:
+        """A precision-recall curve for each class, against all others."""
+        for number, name in enumerate(classes):
+            self.writer.add_pr_curve(f"pr/{name}", targets == number, probabilities[:, number], step)
+
+    def embedding(self, features: Tensor, labels: Sequence[str], images: Tensor) -> None:
+        """Vectors for the projector, each with its label and its image."""
+        if not (self._folder / "projector_config.pbtxt").exists():  # its files cannot be appended to
+            small = fit(images.cpu(), 3, SPRITE).clamp(0, 1)
+            self.writer.add_embedding(features.cpu(), list(labels), small, tag="features")
+
+    def success(self) -> None:
+        """Mark the run as completed in the table of hyperparameters."""
+        end = SessionEndInfo(status="STATUS_SUCCESS", end_time_secs=time.time())
+        self._hparams_record(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=end))
+
+    def files(self) -> list[Path]:
+        """The files of events."""
+        if self._writer is not None:
+            self._writer.flush()
+        return sorted(self._folder.glob("events.out.tfevents.*"))
+
+    def close(self) -> None:
+        """Write out what is left."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _hparams_record(self, tag: str, content: HParamsPluginData) -> None:
+        self._record(Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(content)))
+
+    def _record(self, value: Summary.Value, step: int | None = None) -> None:
+        self.writer._get_file_writer().add_summary(Summary(value=[value]), step)  # type: ignore[no-untyped-call]
+
+
+def _plain(value: Value) -> bool | float | str:
+    """The kinds of value that the table of hyperparameters knows."""
+    if isinstance(value, (bool, str)):
+        return value
+    return float(value) if value is not None and math.isfinite(value) else str(value)

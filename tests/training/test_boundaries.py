@@ -1,0 +1,217 @@
+"""A run that is killed after any of its checkpoints, whichever, ends to the bit as one that was left alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from dlrun.callback.callback import Callback, StepLog
+from dlrun.callback.checkpoint import Checkpoint
+from dlrun.callback.loss_curve import LossCurve
+from dlrun.compute.precision import Precision
+from dlrun.dataset.augment import Augment
+from dlrun.dataset.data import Data
+from dlrun.dataset.loader import Loader
+from dlrun.logger.tensorboard import TensorBoard
+from dlrun.model.normalized import Normalized
+from dlrun.record.recorder import Recorder
+from dlrun.scheduler.cosine import Cosine
+from dlrun.task.classification import Classification
+from dlrun.training import checkpoint
+from dlrun.training.options import TrainerOptions
+from dlrun.training.phase import Phase, Plan
+from dlrun.training.step import Step
+from dlrun.training.trainer import Trainer
+from tests.torture import points
+from tests.training.test_trainer import CPU, OPTIONS, source
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Drawing(Callback):
+    """Draws how many looks and epochs there were, by what it remembers of them."""
+
+    def __init__(self) -> None:
+        self.looks: list[float] = []
+
+    def on_begin(self, trainer: Trainer) -> None:
+        trainer.recorder.figure("begin", Figure(figsize=(1, 1)))
+
+    def on_log(self, trainer: Trainer, log: StepLog) -> None:
+        self.looks.append(sum(log.losses))
+
+    def on_epoch_end(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
+        figure = Figure(figsize=(2, 2))
+        figure.subplots().plot(self.looks)
+        trainer.recorder.figure("looks", figure, trainer.cursor.epoch)
+
+    def measure(self, trainer: Trainer) -> dict[str, float]:
+        return {"test/looks": float(len(self.looks))}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"looks": list(self.looks)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.looks = state["looks"]
+
+
+def network() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(48, 2)
+    )
+
+
+def plans(options: TrainerOptions, task: Classification, phases: Sequence[int | None]) -> list[Plan]:
+    torch.manual_seed(0)
+    net = network()
+
+    def loader(count: int, seed: int | None, augment: Augment | None = None) -> Loader:
+        made = source(count, seed or 0)
+        return Loader(made, 7, CPU, in_memory=True, workers=0, num_classes=2, seed=seed, augment=augment)
+
+    data = Data(loader(30, 1, Augment(flip=0.5, mixup=0.4)), loader(20, None), loader(20, None), ["left", "right"])
+
+    def make(lr: float) -> Callable[[], Phase]:
+        def phase() -> Phase:
+            model = Normalized(net, [0.5], [0.25])
+            optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+            return Phase(model, data, Step(task, model, {"": optimizer}, Precision("fp32", CPU), seed=3))
+
+        return phase
+
+    return [Plan(make(0.02 / (place + 1)), epochs) for place, epochs in enumerate(phases)]
+
+
+def trainer(folder: Path, phases: Sequence[int | None] = (None,), order: int = 0, **changes: Any) -> Trainer:
+    options = TrainerOptions(**(OPTIONS | {"epochs": 3, "log_every": 2} | changes))
+    task = Classification(nn.CrossEntropyLoss(), 2)
+    callbacks = {
+        "curve": LossCurve(every=10),
+        "drawing": Drawing(),
+        "checkpoint": Checkpoint(every_minutes=None, every_steps=1),
+    }
+    names = sorted(callbacks)
+    random.Random(order).shuffle(names)
+    folder.mkdir(exist_ok=True)
+    return Trainer(
+        plans=plans(options, task, phases),
+        task=task,
+        schedule=Cosine(),
+        options=options,
+        device=CPU,
+        callbacks={name: callbacks[name] for name in names},
+        recorder=Recorder(folder, [TensorBoard()], "figures"),
+        folder=folder,
+    )
+
+
+def run(made: Trainer) -> None:
+    state = checkpoint.newest(made.folder)
+    made.open(state)
+    try:
+        made.fit(is_new=state is None)
+    finally:
+        made.recorder.close()
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """All that two runs must have in common: weights, files, pixels, points of TensorBoard, the cursor."""
+    state = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)
+    best = torch.load(folder / "checkpoints" / "best.pt", weights_only=True)
+    files = [file for file in folder.rglob("*") if file.suffix in (".csv", ".png")]
+    weights: dict[str, Tensor] = {**state["model"], **{f"best {name}": value for name, value in best["model"].items()}}
+    return {
+        **{name: value.numpy().tobytes() for name, value in weights.items()},
+        **{str(file.relative_to(folder)): file.read_bytes() for file in files},
+        "points": points(folder),
+        "cursor": state["cursor"],
+        "result": state["result"],
+    }
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "accumulate, average, rare looks": {"accumulate": 2, "ema": 0.9, "log_every": 50, "validate_every": 2},
+    "patience": {"epochs": 9, "patience": 1, "monitor": "train/loss"},
+    "two phases": {"phases": (2, None), "epochs": 4},
+    "two phases with patience": {"phases": (6, None), "epochs": 9, "patience": 1, "monitor": "train/loss"},
+    "ends within an epoch": {"steps": 8},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_after_every_checkpoint(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options, write, writes = KINDS[kind], checkpoint.write, 0
+    run(trainer(tmp_path / "whole", **options))
+    whole = outcome(tmp_path / "whole")
+
+    def killing(folder: Path, state: dict[str, Any]) -> None:
+        nonlocal writes
+        writes += 1
+        if writes == 3 and attempts % 2:  # just before a checkpoint: files are longer than the one before says
+            raise Killed
+        write(folder, state)
+        if writes >= 3:
+            raise Killed
+
+    monkeypatch.setattr(checkpoint, "write", killing)
+    attempts = 0
+    while True:
+        writes, attempts = attempts % 3, attempts + 1
+        try:
+            run(trainer(tmp_path / "killed", order=attempts, **options))
+        except Killed:
+            continue
+        break
+    assert attempts > 5
+    killed = outcome(tmp_path / "killed")
+    assert [name for name in whole if whole[name] != killed.get(name)] == []
+    assert whole.keys() == killed.keys()
+
+
+def test_nothing_depends_on_the_order_of_callbacks(tmp_path: Path) -> None:
+    outcomes = []
+    for order in range(4):
+        run(trainer(tmp_path / str(order), order=order))
+        outcomes.append(outcome(tmp_path / str(order)))
+    assert all(one == outcomes[0] for one in outcomes[1:])
+
+
+def test_a_run_extended_twice_ends_as_one_that_was_extended_without_kills(tmp_path: Path) -> None:
+    for epochs in (1, 2, 3):
+        run(trainer(tmp_path / "parts", epochs=epochs))
+    for epochs in (1, 2, 3):
+        for wish in (epochs, epochs):  # a second start finds nothing to do
+            run(trainer(tmp_path / "again", epochs=wish))
+    assert outcome(tmp_path / "parts") == outcome(tmp_path / "again")
+
+
+def test_patience_that_ended_a_run_can_be_raised(tmp_path: Path) -> None:
+    patient = {"epochs": 9, "monitor": "train/loss"}
+    run(trainer(tmp_path / "run", patience=1, **patient))
+    stopped = outcome(tmp_path / "run")["cursor"]
+    assert stopped["stopped"] == "patience"
+    assert stopped["epoch"] < 9
+    again = trainer(tmp_path / "run", patience=1, **patient)
+    run(again)
+    assert again.cursor.epoch == stopped["epoch"]
+    run(trainer(tmp_path / "run", patience=30, **patient))
+    assert outcome(tmp_path / "run")["cursor"]["epoch"] == 9
+
+
+def test_patience_of_one_phase_leaves_the_next_its_own(tmp_path: Path) -> None:
+    made = trainer(tmp_path / "run", phases=(6, None), epochs=9, patience=1, monitor="val/accuracy")
+    made.plans = [Plan(made.plans[0].make, 6), made.plans[1]]
+    run(made)
+    assert made.cursor.phase == 1
+    assert made.cursor.phase_epoch < 6
+    assert made.cursor.epoch > made.cursor.phase_epoch
