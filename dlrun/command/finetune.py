@@ -73,7 +73,7 @@ class Tuning:
     """A network, of which the head trains on features, and then perhaps the whole.
 
     Args:
-        parts: of the config; the data is streamed, since images are decoded on the way to the backbone and never all held.
+        parts: of the config; the data is streamed: images are decoded on the way to the backbone, and never all held.
     """
 
     def __init__(self, parts: Parts) -> None:

@@ -133,8 +133,10 @@ def select(splits: Splits, config: Any, seed: int) -> tuple[dict[str, Fitted], d
     if config.per_class is not None:
         train = few(train, known(train, f"per_class={config.per_class}"), config.per_class, seed)
     if "val" not in sources:
-        targets = torch.zeros(len(train)) if train.labels is None else train.labels
-        rest, held_out = stratified(targets, config.val_fraction, seed)
+        strata = train.labels
+        if strata is None or strata.ndim > 1:
+            strata = torch.zeros(len(train))
+        rest, held_out = stratified(strata, config.val_fraction, seed)
         train, sources["val"] = train.subset(rest), train.subset(held_out)
     sources["train"] = train
     return sources, fields, names

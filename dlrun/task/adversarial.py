@@ -16,6 +16,7 @@ from dlrun.task.task import Clock, Forward, Net
 
 def plain(model: Net) -> nn.Module:
     """The model that a compiled one was made of: an attack changes its mode, which would compile it again."""
+    assert isinstance(model, nn.Module)
     made: nn.Module = getattr(model, "_orig_mod", model)
     return made
 

@@ -95,7 +95,7 @@ class Task(ABC):
         """What a player learns from a prepared batch: its loss, and the model's outputs."""
 
     def evaluate(self, net: Net, batch: Batch) -> Forward:
-        """What validation and test measure on a prepared batch: the loss that training learns from, unless overridden."""
+        """What validation and test measure on a prepared batch: by default the loss of the training."""
         return self.loss(net, batch, self.players[-1])
 
     def batch_metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:

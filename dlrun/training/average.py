@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 def moving_average(model: nn.Module, decay: float) -> AveragedModel:
     """An exponential moving average of a model's weights and buffers, which follows them quickly at first.
@@ -13,7 +15,7 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
     running statistics of batch normalisation are averaged with the weights that they belong to.
     """
 
-    def update(averages: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+    def update(averages: Tensors, current: Tensors, count: Tensor | int) -> None:
         keep = min(decay, (1 + float(count)) / (10 + float(count)))
         for average, value in zip(averages, current, strict=True):
             if average.is_floating_point():
@@ -21,4 +23,4 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
             else:
                 average.copy_(value)
 
-    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)

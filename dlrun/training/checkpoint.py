@@ -16,7 +16,7 @@ FOLDER, LAST, PREVIOUS, BEST = "checkpoints", "last.pt", "previous.pt", "best.pt
 def write(run: Path, state: State) -> None:
     """Save the state of a training, and its best weights where they are new.
 
-    The best weights are in ``last.pt`` too until they have a file of their own, so a kill between the two loses nothing.
+    The best weights are in ``last.pt`` too until they have a file of their own: a kill between the two loses nothing.
     """
     folder = run / FOLDER
     weights.save(state, folder / LAST, keep=folder / PREVIOUS)
@@ -37,7 +37,7 @@ def newest(run: Path) -> State | None:
 
 
 def take_back(run: Path, step: int) -> None:
-    """Remove what was saved after so many steps or more, and was not validated: a later loss showed that it diverged."""
+    """Remove what was saved after so many steps or more and not validated: a later loss showed that it diverged."""
     folder = run / FOLDER
 
     def is_bad(file: Path) -> bool:

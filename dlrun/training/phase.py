@@ -34,7 +34,7 @@ class Plan:
 
     Args:
         make: makes it.
-        epochs: how long it is; None for all that the goal leaves. Each phase has its own patience, and the learning rate
+        epochs: how long it is; None for all that the goal leaves. Each phase has its own patience. The learning rate
             follows its schedule over the epochs that were planned, whether or not an earlier phase ended early.
     """
 

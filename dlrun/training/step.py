@@ -23,7 +23,7 @@ class Step:
     """For each player: gradients of every micro-batch, combined in a fixed order, clipped, and applied.
 
     Ordinary training has one player, the whole model; a GAN has two, which move in turn. While a player learns, the
-    parameters of the others are frozen. All random numbers that a micro-batch draws follow from (seed, step, its place).
+    parameters of the others are frozen. What a micro-batch draws at random follows from (seed, step, its place).
 
     Args:
         task: what a batch means.

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -113,8 +113,7 @@ class Trainer:
         """The model to validate and keep, the average of the weights where one is kept; in the test the best one."""
         if self._tested is not None:
             return self._tested
-        averaged: Normalized = self.model if self.average is None else self.average.module
-        return averaged
+        return self.model if self.average is None else cast(Normalized, self.average.module)
 
     @property
     def data(self) -> Data:
