@@ -133,22 +133,22 @@ class Conv(Affine):
 
 @dataclass
 class Scale(Affine):
-    """A factor and a shift for each channel, (C, 1, 1) or (C,)."""
+    """A factor and a shift for each channel, (C,), of values (N, C, ...)."""
 
     factor: Tensor
     offset: Tensor
 
     def __call__(self, values: Tensor) -> Tensor:  # noqa: D102
-        return values * self.factor + self.offset
+        return values * along(self.factor, values) + along(self.offset, values)
 
     def magnitude(self, radius: Tensor) -> Tensor:  # noqa: D102
-        return radius * self.factor.abs()
+        return radius * along(self.factor, radius).abs()
 
     def adjoint(self, coefficients: Tensor, shape: torch.Size) -> Tensor:  # noqa: D102
-        return coefficients * self.factor
+        return coefficients * along(self.factor, coefficients)
 
     def shift(self, coefficients: Tensor) -> Tensor | float:  # noqa: D102
-        return (coefficients * self.offset).flatten(1).sum(dim=1)
+        return (coefficients * along(self.offset, coefficients)).flatten(1).sum(dim=1)
 
     def norm(self, norm: str) -> float:  # noqa: D102
         return float(self.factor.abs().max())
@@ -223,7 +223,7 @@ def steps(model: nn.Module) -> list[Step]:
 def _steps(module: nn.Module, name: str) -> Iterator[Step]:
     if isinstance(module, Normalized):
         if module.normalizes:
-            yield Scale(1 / module.std, -module.mean / module.std)
+            yield Scale(1 / module.std.flatten(), (-module.mean / module.std).flatten())
         yield from _steps(module.network, "")
     elif type(module).forward is nn.Sequential.forward:
         for child, layer in module.named_children():
@@ -237,8 +237,7 @@ def _steps(module: nn.Module, name: str) -> Iterator[Step]:
         assert module.running_var is not None
         factor = (module.weight if module.affine else 1.0) / torch.sqrt(module.running_var + module.eps)
         offset = (module.bias if module.affine else 0.0) - module.running_mean * factor
-        shape = (-1, 1, 1) if isinstance(module, nn.BatchNorm2d) else (-1,)
-        yield Scale(factor.view(shape), offset.view(shape))
+        yield Scale(factor, offset)
     elif isinstance(module, nn.AvgPool2d) and _plain(module):
         yield AveragePool(_pair(module.kernel_size), _pair(module.stride), _pair(module.padding))
     elif isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)):
@@ -252,6 +251,11 @@ def _steps(module: nn.Module, name: str) -> Iterator[Step]:
     elif not isinstance(module, (nn.Identity, nn.Dropout, nn.Dropout2d)):
         where = f" ({name})" if name else ""
         raise UserError(f"model: certify cannot handle {type(module).__name__}{where}; it knows {KNOWN}")
+
+
+def along(channels: Tensor, values: Tensor) -> Tensor:
+    """Numbers of the channels, (C,), in a shape that broadcasts with values (N, C, ...)."""
+    return channels.view(-1, *[1] * (values.ndim - 2))
 
 
 def _plain(pool: nn.AvgPool2d) -> bool:

@@ -71,7 +71,7 @@ def prepare(splits: Splits, config: Any, seed: int, device: torch.device, limit_
     """
     if config.resize_size < config.image_size:
         raise UserError(f"dataset.resize_size={config.resize_size}: smaller than image_size={config.image_size}")
-    sources, fields, classes = chosen(splits, config, seed)
+    sources, fields, classes = select(splits, config, seed)
     count = len(classes) or config.num_classes
     if config.num_classes not in (None, count) and config.classes is None:
         raise UserError(f"dataset.num_classes={config.num_classes}: the data has {count} classes")
@@ -80,10 +80,10 @@ def prepare(splits: Splits, config: Any, seed: int, device: torch.device, limit_
         raise UserError(f"dataset: no images in the split {empty[0]}")
     augment = Augment(**config.augment)
     augment.check(fields, count)
-    facts = found(sources["train"], config)
+    facts = measured(sources["train"], config)
     if count is not None:
         facts["num_classes"] = count
-    in_memory = config.memory_budget > 0 and needed(sources.values()) <= config.memory_budget * GIB
+    in_memory = config.memory_budget > 0 and nbytes(sources.values()) <= config.memory_budget * GIB
 
     def loader(name: str, batch_size: int, seed: int | None, augment: Augment | None) -> Loader:
         return Loader(
@@ -110,7 +110,7 @@ def prepare(splits: Splits, config: Any, seed: int, device: torch.device, limit_
     )
 
 
-def chosen(splits: Splits, config: Any, seed: int) -> tuple[dict[str, Fitted], dict[str, Field], list[str]]:
+def select(splits: Splits, config: Any, seed: int) -> tuple[dict[str, Fitted], dict[str, Field], list[str]]:
     """The examples of the three splits that ``classes``, ``per_class`` and ``val_fraction`` ask for.
 
     Returns:
@@ -179,7 +179,7 @@ def few(source: Fitted, targets: Tensor, count: int, seed: int) -> Fitted:
     return source.subset(by_class[rank < count].sort().values)
 
 
-def found(train: Fitted, config: Any) -> dict[str, Any]:
+def measured(train: Fitted, config: Any) -> dict[str, Any]:
     """What the training examples say where the ``dataset`` section says nothing: ``shape``, ``mean``, ``std``.
 
     Raises:
@@ -201,7 +201,7 @@ def found(train: Fitted, config: Any) -> dict[str, Any]:
     return facts
 
 
-def needed(sources: Iterable[Fitted]) -> int:
+def nbytes(sources: Iterable[Fitted]) -> int:
     """The bytes that all examples take, if each takes as many as the first."""
     first = next(source for source in sources if len(source))
     return sum(map(len, sources)) * sum(values.nbytes for values in first[0].values())

@@ -64,9 +64,8 @@ def polygons(count: int, seed: int = 0) -> Splits:
 def _halves(points: np.ndarray, targets: np.ndarray, classes: list[str]) -> Splits:
     """The first half to train, the second to test."""
     half = len(points) // 2
-    return Splits(
-        _source(points[:half], targets[:half]), _source(points[half:], targets[half:]), classes, fields=FIELDS
-    )
+    train, test = _source(points[:half], targets[:half]), _source(points[half:], targets[half:])
+    return Splits(train, test, classes, fields=FIELDS)
 
 
 def _source(points: np.ndarray, targets: np.ndarray) -> TensorSource:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 
 class Normalized(nn.Module):
@@ -37,10 +37,13 @@ class Normalized(nn.Module):
 
     def normalize(self, inputs: Tensor) -> Tensor:
         """Inputs (B, C, ...) in [0,1] as the network takes them."""
-        if not self.normalizes:
-            return inputs
-        mean, std = self.mean, self.std
-        if inputs.ndim != 4:
-            shape = (-1, *[1] * (inputs.ndim - 2))
-            mean, std = mean.view(shape), std.view(shape)
-        return (inputs - mean).div_(std)
+        return scaled(inputs, self.mean, self.std) if self.normalizes else inputs
+
+
+@fx.wrap
+def scaled(inputs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Inputs (B, C, ...) less their channels' mean, (C, 1, 1), over their deviation; one node to a tracer."""
+    if inputs.ndim != 4:
+        shape = (-1, *[1] * (inputs.ndim - 2))
+        mean, std = mean.view(shape), std.view(shape)
+    return (inputs - mean).div_(std)

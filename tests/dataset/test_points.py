@@ -1,28 +1,35 @@
 from __future__ import annotations
 
+import csv
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
+from dlrun import cli
 from dlrun.dataset import points
-from dlrun.dataset.source import Splits, are_points
+from dlrun.dataset.source import Splits
+from tests.conftest import Dlrun, only_run, result
 
 
 def arrays(splits: Splits, part: str = "train") -> tuple[Tensor, Tensor]:
     source = getattr(splits, part)
-    return source.images.flatten(1), source.targets
+    return source.tensors["point"], source.targets
 
 
 @pytest.mark.parametrize("splits", [points.gate("xor"), points.blobs(50), points.moons(50), points.polygons(50)])
-def test_points_are_images_of_two_channels_and_one_pixel_in_the_unit_square(splits: Splits) -> None:
-    for source in (splits.train, splits.test):
-        assert are_points(source[0])
-        assert source[0].dtype == torch.float32
-        values = torch.stack([source[index] for index in range(len(source))])
+def test_points_are_vectors_of_two_floats_in_the_unit_square(splits: Splits) -> None:
+    assert list(splits.fields) == ["point", "target"]
+    for part in ("train", "test"):
+        values, targets = arrays(splits, part)
+        assert values.shape == (len(targets), 2)
+        assert values.dtype == torch.float32
         assert 0 <= values.min() <= values.max() <= 1
-        assert set(source.targets.tolist()) == {0, 1}
+        assert set(targets.tolist()) == {0, 1}
 
 
 @pytest.mark.parametrize(
@@ -65,3 +72,69 @@ def test_a_polygon_is_an_intersection_of_half_planes() -> None:
         inside |= (stacked > 0).all(dim=0) | (stacked < 0).all(dim=0)
     assert torch.equal(targets.bool(), inside)
     assert 0.15 < inside.float().mean() < 0.5
+
+
+TRAINING = ("train", "model=mlp", "dataset=moons", "dataset.source.count=100", "trainer.epochs=5", "hydra.run.dir=run")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training on points."""
+    folder = tmp_path_factory.mktemp("points")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["dlrun", *TRAINING])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+    assert not end.value.code
+    return folder / "run"
+
+
+def verb(dlrun: Dlrun, run: Path, *arguments: str) -> Path:
+    """The folder of a verb on the run."""
+    ended = dlrun(arguments[0], f"run={run}", "hydra.run.dir=found", *arguments[1:])
+    assert ended.status == 0, ended.err
+    return only_run(Path("found"))
+
+
+def test_a_model_of_points_takes_vectors(run: Path) -> None:
+    assert (run / "figures/decision_map.png").exists()
+    assert (run / "figures/samples.png").exists()
+    state = torch.load(run / "checkpoints/best.pt", weights_only=True)["model"]
+    assert next(iter(state.values())).shape == (128, 2)
+    assert "shape:\n  - 2\n" in (run / "config.yaml").read_text()
+
+
+def test_points_are_attacked_within_the_ball(dlrun: Dlrun, run: Path) -> None:
+    folder = verb(dlrun, run, "attack", "attack=pgd", "attack.eps=[0,0.05,0.3]", "check=0", "save=true")
+    curve = result(folder)["curve"]
+    clean = result(run)["metrics"]["test/accuracy"]
+    accuracies = [step["robust_accuracy"] for step in curve]
+    assert accuracies[0] == result(folder)["metrics"]["clean_accuracy"] == pytest.approx(clean)
+    assert accuracies[0] > accuracies[1] > accuracies[2]
+    saved = torch.load(folder / "adversarial.pt", weights_only=True)["images"]
+    points_before, attacked = saved[0], saved[1]
+    assert saved.shape == (3, 100, 2)
+    assert saved.min() >= 0
+    assert saved.max() <= 1
+    change = (attacked - points_before).abs().amax(dim=1)
+    assert 0.01 < change.max() <= 0.05 + 1e-6
+    with (folder / "examples.csv").open() as stream:
+        told = [float(row["linf"]) for row in csv.DictReader(stream) if row["eps"] == "0.05"]
+    np.testing.assert_allclose(told, change, atol=1e-6)
+
+
+def test_points_are_certified_below_what_an_attack_finds(dlrun: Dlrun, run: Path) -> None:
+    metrics = result(verb(dlrun, run, "certify", "eps=0.01"))["metrics"]
+    assert 0.5 < metrics["certified_accuracy"] <= metrics["robust_accuracy"] <= metrics["clean_accuracy"]
+
+
+@pytest.mark.parametrize("command", ["explain", "visualize", "predict"])
+def test_verbs_that_show_images_refuse_points(dlrun: Dlrun, run: Path, command: str) -> None:
+    Path("photo.png").touch()
+    ended = dlrun(command, f"run={run}", "hydra.run.dir=found", *(["input=photo.png"] if command == "predict" else []))
+    assert ended.status == 2
+    assert ended.errors == [
+        f"dlrun: dataset.source._target_=dlrun.dataset.points.moons: {command} needs images of 1 or 3 channels;"
+        " an example of this dataset is 2 numbers"
+    ]

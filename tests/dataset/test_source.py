@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torchvision.transforms.v2 import functional as reference
 
-from dlrun.dataset.source import TensorSource, fit, from_arrays, stratified
+from dlrun.dataset.source import TensorSource, classes, from_arrays, labelled, labels, stratified
+from dlrun.errors import UserError
 
 fixed = settings(derandomize=True, deadline=None, max_examples=50)
 
@@ -17,79 +17,51 @@ def pixels(*shape: int) -> Tensor:
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def assert_within_one_level(images: Tensor, expected: Tensor) -> None:
-    assert images.dtype == torch.uint8
-    torch.testing.assert_close(images.int(), expected.int(), atol=1, rtol=0)
-
-
-def test_luminance_matches_torchvision() -> None:
-    images = pixels(4, 3, 16, 16)
-    assert_within_one_level(fit(images, 1, 16), reference.rgb_to_grayscale(images))
-
-
-def test_luminance_of_grey_is_the_same_grey() -> None:
-    grey = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
-    assert torch.equal(fit(grey.expand(3, -1, -1), 1, 16), grey)
-
-
-@pytest.mark.parametrize("image_size", [9, 16, 50])
-def test_resizing_matches_torchvision(image_size: int) -> None:
-    images = pixels(4, 3, 28, 20)
-    expected = reference.resize(images, [image_size, image_size], antialias=True)
-    assert_within_one_level(fit(images, 3, image_size), expected)
-
-
-def test_one_channel_becomes_three_equal_ones() -> None:
-    images = pixels(4, 1, 8, 8)
-    assert torch.equal(fit(images, 3, 8), torch.cat([images] * 3, dim=1))
-
-
-def test_an_image_alone_is_fitted_as_in_a_batch() -> None:
-    images = pixels(4, 3, 28, 20)
-    batch = fit(images, 1, 12)
-    assert all(torch.equal(fit(image, 1, 12), row) for image, row in zip(images, batch, strict=True))
-
-
-def test_images_that_fit_already_stay_as_they_are() -> None:
-    images = pixels(4, 3, 8, 8)
-    assert torch.equal(fit(images, 3, 8), images)
-
-
 def test_grey_arrays_get_a_channel() -> None:
     images = pixels(4, 5, 6)
-    assert torch.equal(from_arrays(images.numpy(), [0, 1, 2, 3]).images[:, 0], images)
+    assert torch.equal(from_arrays(images.numpy(), [0, 1, 2, 3]).tensors["image"][:, 0], images)
 
 
 def test_colour_arrays_get_their_channels_first() -> None:
     images = pixels(4, 5, 6, 3)
-    assert torch.equal(from_arrays(images.numpy(), [0, 1, 2, 3])[2][1], images[2, :, :, 1])
+    assert torch.equal(from_arrays(images.numpy(), [0, 1, 2, 3])[2]["image"][1], images[2, :, :, 1])
 
 
 def test_a_subset_keeps_images_and_targets_together() -> None:
-    whole = TensorSource(pixels(9, 1, 2, 2), torch.arange(9))
-    part = whole.subset(torch.tensor([5, 2]))
+    images = pixels(9, 1, 2, 2)
+    part = labelled(images, torch.arange(9)).subset(torch.tensor([5, 2]))
     assert part.targets.tolist() == [5, 2]
-    assert torch.equal(part.images, whole.images[[5, 2]])
+    assert torch.equal(part.tensors["image"], images[[5, 2]])
+    assert torch.equal(part[1]["image"], images[2])
+    assert part[1]["target"] == 2
 
 
-labels = st.lists(st.integers(0, 5), min_size=1, max_size=120).map(torch.tensor)
+def test_labels_are_the_targets_where_there_are_any() -> None:
+    with_them, without = labelled(pixels(3, 1, 2, 2), torch.arange(3)), TensorSource({"image": pixels(3, 1, 2, 2)})
+    assert torch.equal(classes(with_them), torch.arange(3))
+    assert labels(without) is None
+    with pytest.raises(UserError, match=r"^dataset\.source: has no attribute targets"):
+        classes(without)
+
+
+many = st.lists(st.integers(0, 5), min_size=1, max_size=120).map(torch.tensor)
 
 
 @fixed
-@given(targets=labels, fraction=st.floats(0, 0.99), seed=st.integers(0, 2**32))
+@given(targets=many, fraction=st.floats(0, 0.99), seed=st.integers(0, 2**32))
 def test_the_parts_of_a_split_are_disjoint_and_cover_all(targets: Tensor, fraction: float, seed: int) -> None:
     first, second = stratified(targets, fraction, seed)
     assert sorted(first.tolist() + second.tolist()) == list(range(len(targets)))
 
 
 @fixed
-@given(targets=labels, fraction=st.floats(0, 0.99), seed=st.integers(0, 2**32))
+@given(targets=many, fraction=st.floats(0, 0.99), seed=st.integers(0, 2**32))
 def test_a_split_takes_its_fraction_of_all(targets: Tensor, fraction: float, seed: int) -> None:
     assert len(stratified(targets, fraction, seed)[1]) == round(fraction * len(targets))
 
 
 @fixed
-@given(targets=labels, fraction=st.floats(0, 0.99), seed=st.integers(0, 2**32))
+@given(targets=many, fraction=st.floats(0, 0.99), seed=st.integers(0, 2**32))
 def test_a_split_takes_its_share_of_every_class_within_one_example(targets: Tensor, fraction: float, seed: int) -> None:
     second = stratified(targets, fraction, seed)[1]
     share = len(second) / len(targets)
@@ -99,7 +71,7 @@ def test_a_split_takes_its_share_of_every_class_within_one_example(targets: Tens
 
 
 @fixed
-@given(targets=labels, fraction=st.floats(0, 0.99), seed=st.integers(0, 2**32))
+@given(targets=many, fraction=st.floats(0, 0.99), seed=st.integers(0, 2**32))
 def test_both_parts_of_a_split_are_in_ascending_order(targets: Tensor, fraction: float, seed: int) -> None:
     for part in stratified(targets, fraction, seed):
         assert part.tolist() == sorted(part.tolist())
