@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from dlrun.attack.ball import Ball, Norm, ball
-from dlrun.attack.input_gradient import fast_input_gradients
-from dlrun.attack.victim import Victim, frozen
+from dlrun.attack.victim import Victim
 from dlrun.errors import UserError
+from dlrun.model.frozen import frozen
+from dlrun.model.inference import input_gradients
 
 
 class Attack(ABC):
@@ -62,7 +63,7 @@ class Attack(ABC):
             UserError: the attack needs a gradient and the model has none, its target is no class of the model, or
                 images are not in [0,1].
         """
-        with torch.inference_mode(False), torch.no_grad(), frozen(model), fast_input_gradients(model):
+        with frozen(model), torch.no_grad(), input_gradients(model):
             # Where scoring is in inference mode, its tensors cannot take part in a gradient.
             images, targets = (tensor.clone() if tensor.is_inference() else tensor for tensor in (images, targets))
             if not bool(((images >= 0) & (images <= 1)).all()):  # NaN is neither

@@ -19,8 +19,9 @@ from dlrun.attack.fgsm import FGSM
 from dlrun.attack.objective import cross_entropy
 from dlrun.attack.pgd import PGD
 from dlrun.attack.square import Square
-from dlrun.attack.victim import Victim, frozen
+from dlrun.attack.victim import Victim
 from dlrun.errors import UserError
+from dlrun.model.frozen import frozen
 
 SLACK = 0.02
 """Differences of accuracy up to this are noise."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from dlrun.callback.callback import Callback, StepLog
 from dlrun.dataset.source import are_points
 from dlrun.figure.decision_map import decision_map
-from dlrun.task.classification import class_logits
+from dlrun.model.logits import class_logits
 
 if TYPE_CHECKING:
     from dlrun.task.task import Scores

@@ -26,8 +26,10 @@ from dlrun.dataset.loader import Loader
 from dlrun.errors import RunError, UserError
 from dlrun.figure.accuracy_curve import curve
 from dlrun.logger.board import Board
+from dlrun.model.frozen import freeze
+from dlrun.model.logits import class_logits
 from dlrun.run.folder import Run
-from dlrun.task.classification import ClassificationScores, class_logits
+from dlrun.task.classification import ClassificationScores
 from dlrun.trained import open_trained
 
 TOLERANCE = 1e-5
@@ -66,7 +68,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     attack = build.attack(config)
     trained = open_trained(config, run)
     loader = trained.data.evaluation(config.split, config.limit)
-    network = copy.deepcopy(trained.model).eval().double().requires_grad_(False)
+    network = freeze(copy.deepcopy(trained.model).double())
     prove, method = proof(network, config.method, attack.norm)
     console.say(f"certifying by {method}, {attack.norm}")
     proved = [certify(loader, prove, eps) for eps in attack.radii]

@@ -13,6 +13,7 @@ from dlrun import console
 from dlrun.errors import UserError
 from dlrun.figure.confusion_matrix import confusion_matrix
 from dlrun.logger.board import Board
+from dlrun.model.inference import inference
 from dlrun.run.folder import Run
 from dlrun.task.classification import ClassificationScores
 from dlrun.trained import open_trained
@@ -23,7 +24,8 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Evaluate as the config says, into the run's folder; returns what goes into ``result.json``."""
     trained = open_trained(config, run)
     task, classes, loader = trained.task, trained.classes, trained.data.evaluation(config.split, config.limit)
-    scores = score(task, trained.model, loader, trained.precision)
+    with inference(trained.model):
+        scores = score(task, trained.model, loader, trained.precision)
     if not isinstance(scores, ClassificationScores):
         raise UserError(f"task={type(task).__name__}: evaluate measures classification")
 

@@ -15,8 +15,9 @@ from dlrun import build, console, interrupt
 from dlrun.dataset import examples
 from dlrun.figure.image_grid import image_grid
 from dlrun.logger.board import Board
+from dlrun.model.inference import inference
+from dlrun.model.logits import class_logits
 from dlrun.run.folder import Run
-from dlrun.task.classification import class_logits
 from dlrun.trained import open_trained
 
 SHOWN = 16  # pictures in the table and on TensorBoard
@@ -39,7 +40,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     shown: list[Tensor] = []
     for found, images in examples.read(files, config):
         interrupt.check()
-        with torch.inference_mode(), trained.precision.autocast():
+        with torch.inference_mode(), trained.precision.autocast(), inference(trained.model):
             logits = class_logits(trained.model(images.to(trained.device).float().div_(255)).float())
         top = logits.softmax(dim=1).topk(min(config.top_k, logits.shape[1]))
         for path, places, values in zip(found, top.indices.tolist(), top.values.tolist(), strict=True):

@@ -12,9 +12,11 @@ from dlrun import interrupt
 from dlrun.attack.attack import Attack
 from dlrun.compute.precision import Precision
 from dlrun.dataset.examples import Examples
-from dlrun.explainer.explainer import Explainer, class_scores
+from dlrun.explainer.explainer import Explainer
 from dlrun.explanation import faithfulness
 from dlrun.explanation.sanity import cascade, rank_correlation
+from dlrun.model.inference import inference
+from dlrun.model.logits import class_logits
 
 
 @dataclass
@@ -192,9 +194,9 @@ class UnderAttack:
 
 def probabilities(model: nn.Module, images: Tensor, batch_size: int, precision: Precision) -> Tensor:
     """The probability of every class for images (N, C, H, W): float (N, K)."""
-    with torch.no_grad(), precision.autocast():
-        scores = [class_scores(model(part)) for part in torch.split(images, batch_size)]
-    return torch.cat(scores).softmax(dim=1)
+    with torch.no_grad(), precision.autocast(), inference(model):
+        logits = [class_logits(model(part).float()) for part in torch.split(images, batch_size)]
+    return torch.cat(logits).softmax(dim=1)
 
 
 def verdict(name: str, own: Faithfulness, baselines: dict[str, Faithfulness]) -> str:

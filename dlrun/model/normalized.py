@@ -32,7 +32,9 @@ class Normalized(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The network's output for images in [0,1]."""
-        if self.normalizes:
-            images = (images - self.mean).div_(self.std)
-        output: Tensor = self.network(images)
+        output: Tensor = self.network(self.normalize(images))
         return output
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """What the network gets for images in [0,1]."""
+        return (images - self.mean).div_(self.std) if self.normalizes else images

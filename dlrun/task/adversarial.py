@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from dlrun.attack.attack import Attack
 from dlrun.attack.gradient_attack import GradientAttack
-from dlrun.attack.victim import two_columns
 from dlrun.dataset.loader import Batch
-from dlrun.task.classification import Classification, ClassificationScores, class_logits, hard
+from dlrun.model.logits import class_logits
+from dlrun.task.classification import Classification, ClassificationScores, hard
 from dlrun.task.task import Forward
 
 if TYPE_CHECKING:
@@ -117,9 +117,9 @@ class Adversarial(Classification):
     def _trades(self, model: nn.Module, attack: Callable[..., Tensor], batch: Batch, beta: float) -> Forward:
         clean = model(batch.images)
         # Against fixed probabilities, cross-entropy and divergence differ by a constant: one gradient serves both.
-        probabilities = two_columns(clean).detach().softmax(dim=1)
+        probabilities = class_logits(clean.float()).detach().softmax(dim=1)
         outputs = model(attack(batch.images, probabilities, leave=False))
-        attacked, wanted = (two_columns(logits).log_softmax(dim=1) for logits in (outputs, clean))
+        attacked, wanted = (class_logits(logits.float()).log_softmax(dim=1) for logits in (outputs, clean))
         divergence = F.kl_div(attacked, wanted, reduction="batchmean", log_target=True)
         return Forward(self.loss(clean, batch.targets) + beta * divergence, outputs)
 

@@ -19,15 +19,11 @@ from torchmetrics.functional.classification import (
 from dlrun.dataset.loader import Batch, Loader
 from dlrun.figure.confusion_matrix import confusion_matrix
 from dlrun.figure.samples import samples
+from dlrun.model.logits import class_logits
 from dlrun.task.task import Forward, Scores, Task
 
 if TYPE_CHECKING:
     from dlrun.logger.board import Board
-
-
-def class_logits(outputs: Tensor) -> Tensor:
-    """Logits with a column for each class: a single one (B, 1) means class 1 against 0."""
-    return torch.cat([torch.zeros_like(outputs), outputs], dim=1) if outputs.shape[1] == 1 else outputs
 
 
 def hard(targets: Tensor) -> Tensor:
