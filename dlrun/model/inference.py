@@ -71,7 +71,7 @@ def fast_copy(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     made = fused(network, dtype=dtype)
     if made is None:
         warnings.warn("torch.fx cannot follow the network: it runs as it is, not as fast as it could", stacklevel=1)
-    return (network if made is None else made.module).to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return (network if made is None else made.module).to(dtype).to(memory_format=torch.channels_last)
 
 
 def fast(
@@ -92,13 +92,9 @@ def fast(
         _kept[model] = (state, {})
     made = _kept[model][1]
     if layer not in made:
-        candidate = fused(model, layer)
-        good = (
-            candidate is not None
-            and candidate.convolutions > 0
-            and _same(plain or model.forward, candidate, images[:1])
-        )
-        made[layer] = candidate if good else None
+        found = fused(model, layer)
+        good = found is not None and found.convolutions > 0 and _same(plain or model.forward, found, images[:1])
+        made[layer] = found if good else None
     return made[layer]
 
 
@@ -165,12 +161,10 @@ def _patched(forwards: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]
     """Other functions in the place of modules' ``forward``; partial ones, so that a copy of a module calls itself."""
     before = {module: vars(module).get("forward") for module in forwards}
     for module, forward in forwards.items():
-        module.forward = forward
+        vars(module)["forward"] = forward
     try:
         yield
     finally:
-        for module, forward in before.items():  # type: ignore[assignment]
-            if forward is None:
-                del module.forward
-            else:
-                module.forward = forward
+        for module, own in before.items():
+            del vars(module)["forward"]
+            vars(module).update({} if own is None else {"forward": own})
