@@ -23,6 +23,8 @@ from dlrun.attack.pgd import PGD
 from dlrun.attack.square import Square
 from dlrun.attack.victim import Victim
 from dlrun.errors import UserError
+from dlrun.model.frozen import frozen
+from dlrun.model.inference import input_gradients
 from tests.attack.models import CLASSES, images, model
 
 
@@ -251,10 +253,7 @@ def test_the_fast_gradient_of_images_is_autograds(
     weights = torch.randn_like(net(pixels))
     slow = pixels.clone().requires_grad_()
     (expected,) = torch.autograd.grad((net(slow) * weights).sum(), slow)
-    from dlrun.attack.input_gradient import fast_input_gradients
-    from dlrun.attack.victim import frozen
-
-    with frozen(net), fast_input_gradients(net):
+    with frozen(net), input_gradients(net):
         assert type(net[0].forward).__name__ == "partial"
         _, _, found = Victim(net).gradient(pixels, lambda logits: (logits * weights).sum(1))
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
@@ -286,7 +285,7 @@ def test_a_model_without_gradient_is_refused_and_yields_to_queries() -> None:
 def test_images_outside_the_box_are_refused(value: float) -> None:
     pixels, targets = images()
     pixels[3, 0, 2, 2] = value
-    with pytest.raises(UserError, match=r"pixels in \[0,1\]"):
+    with pytest.raises(UserError, match=r"values in \[0,1\]"):
         FGSM(0.1)(model(), pixels, targets)
 
 
