@@ -29,10 +29,10 @@ SLACK = 0.02
 """Differences of accuracy up to this are noise, and so is a single example."""
 MANY_STEPS = 10
 VANISHED = 0.05
-"""The share of images with a gradient of zero above which the gradient is no guide."""
-QUERIES = 100
+"""The share of examples with a gradient of zero above which the gradient is no guide."""
+QUERIES = 50
 """Of the black-box attack."""
-STEPS = 40
+STEPS = 20
 """Of PGD on any image, and where it stands in for an attack that is not iterative."""
 
 
@@ -85,7 +85,7 @@ def signs_of_masking(
 
     Args:
         model: as the attack takes it.
-        attack: the one in use; where it is no iterative gradient attack, PGD-40 stands in for it.
+        attack: the one in use; where it is no iterative gradient attack, PGD-20 stands in for it.
         images: float (B, C, H, W) in [0,1], or other inputs (B, ...).
         targets: their classes, int64 (B,).
         resist: which of them the attack could not fool at its largest eps, bool (B,), where that is known.
@@ -183,11 +183,9 @@ def _warnings(counts: _Counts, checks: _Checks, classes: int) -> list[str]:
     """What the counts say."""
     total, name, eps, found = counts.examples, checks.name, checks.eps, list[str]()
     slack = max(SLACK, 1.5 / total)  # more than one example
-    if counts.vanished / total > max(VANISHED, 1.5 / total):
-        found.append(
-            f"vanishing gradients: exactly zero in every pixel for {counts.vanished / total:.0%} of the images"
-        )
-    strong, one_step = counts.strong / total, counts.one_step / total
+    vanished, strong, one_step = counts.vanished / total, counts.strong / total, counts.one_step / total
+    if vanished > max(VANISHED, 1.5 / total):
+        found.append(f"vanishing gradients: exactly zero in every pixel for {vanished:.0%} of the images")
     if strong > one_step + slack:
         found.append(f"{name} is weaker than FGSM: accuracy {strong:.4f} against {one_step:.4f} at eps={eps:.4g}")
     if counts.black_box > max(slack * total, 0.05 * counts.strong):

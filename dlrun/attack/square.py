@@ -56,9 +56,7 @@ class Square(Attack):
         """
         if images.ndim != 4:
             found = "x".join(map(str, images.shape[1:]))
-            raise UserError(
-                f"attack=square: takes images (channels x height x width), not {found}; expected attack=apgd"
-            )
+            raise UserError(f"attack=square: takes images (channels x height x width), not {found}; try attack=apgd")
         result = images.clone()
         rows = torch.arange(len(images), device=images.device)
         ball = self.ball(images)

@@ -18,7 +18,6 @@ def classifier(task: Task, what: str) -> Classification:
         UserError: the task is not classification.
     """
     if not isinstance(task, Classification):
-        raise UserError(
-            f"task={type(task).__name__}: {what} takes a classifier; expected a run of a classification task"
-        )
+        name = type(task).__name__
+        raise UserError(f"task={name}: {what} takes a classifier; expected a run of task=classification")
     return Classification(task.loss, task.num_classes)

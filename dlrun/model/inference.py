@@ -71,7 +71,7 @@ def fast_copy(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     made = fused(network, dtype=dtype)
     if made is None:
         warnings.warn("torch.fx cannot follow the network: it runs as it is, not as fast as it could", stacklevel=1)
-    return (network if made is None else made.module).to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return (network if made is None else made.module).to(dtype).to(memory_format=torch.channels_last)
 
 
 def fast(

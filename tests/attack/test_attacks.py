@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -199,6 +200,22 @@ def test_apgd_is_about_as_strong_as_that_of_torchattacks() -> None:
     expected = theirs.APGD(model(), norm="Linf", eps=0.02, steps=50, seed=0)(pixels, targets)
     found = float((model()(expected).argmax(1) == targets).float().mean())
     assert robust(APGD(0.02, steps=50)) == pytest.approx(found, abs=0.034)  # two images
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_apgd_keeps_the_best_restart_also_in_training(norm: Any) -> None:
+    pixels, targets = images(60)
+
+    def climb(restarts: int) -> Tensor:
+        torch.manual_seed(5)
+        attack = APGD(0.02 if norm == "linf" else 0.1, norm, steps=4, restarts=restarts)
+        with torch.no_grad():
+            return negative_log(model()(attack(model(), pixels, targets, leave=False)), targets)
+
+    values = [climb(restarts) for restarts in (1, 2, 3, 4)]
+    for fewer, more in pairwise(values):
+        assert bool((more >= fewer - 1e-5).all())
+        assert bool((more > fewer + 1e-4).any())
 
 
 def test_apgd_looks_at_its_steps_when_the_paper_says() -> None:
