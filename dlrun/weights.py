@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +96,32 @@ def load_weights(network: nn.Module, path: Path, without: str | None = None) -> 
     for prefix in (*PREFIXES, *PREFIXES):  # a compiled model inside a parallel one has both, in either order
         if state and all(str(name).startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
+    if without is not None:
+        state = {name: value for name, value in state.items() if not str(name).startswith(f"{without}.")}
+    check_fits(network, state, f"weights={path}", without)
+    network.load_state_dict(state, strict=False)  # checked above, and what torch calls missing beyond that may be
+
+
+def check_fits(network: nn.Module, state: Mapping[str, Any], key: str, without: str | None = None) -> None:
+    """Refuse a state dict that does not fit a network, which stays as it is.
+
+    The counters of batch normalisation, ``num_batches_tracked``, may be missing: before PyTorch 1.0 there were none.
+
+    Args:
+        network: would take the state.
+        state: tensors by name.
+        key: what the message begins with, such as ``checkpoint``.
+        without: the name of a part of the network of which the state says nothing.
+
+    Raises:
+        UserError: its names or shapes are not the network's.
+    """
     own = network.state_dict()
     if without is not None:
-        own, state = ({n: v for n, v in some.items() if not str(n).startswith(f"{without}.")} for some in (own, state))
+        own = {name: value for name, value in own.items() if not name.startswith(f"{without}.")}
+    missing = {name for name in own.keys() - state.keys() if name.rpartition(".")[2] != "num_batches_tracked"}
     complaints = []
-    for word, names in (("missing", own.keys() - state.keys()), ("unexpected", state.keys() - own.keys())):
+    for word, names in (("missing", missing), ("unexpected", state.keys() - own.keys())):
         if names:
             complaints.append(f"{word} {_some(sorted(map(str, names)))}")
     wrong = [
@@ -110,8 +132,7 @@ def load_weights(network: nn.Module, path: Path, without: str | None = None) -> 
     if wrong:
         complaints.append(f"other shapes: {_some(sorted(wrong))}")
     if complaints:
-        raise UserError(f"weights={path}: does not fit {type(network).__name__}: {'; '.join(complaints)}")
-    network.load_state_dict(state, strict=without is None)
+        raise UserError(f"{key}: does not fit {type(network).__name__}: {'; '.join(complaints)}")
 
 
 def _shape(value: Any) -> str:

@@ -15,7 +15,8 @@ class Victim:
     """What an attack may ask of a model: logits, and gradients with respect to the images.
 
     Args:
-        model: takes images, float (B, C, H, W) in [0,1]; gives logits (B, K), or (B, 1) for class 1 against 0.
+        model: takes images, float (B, C, H, W), or other inputs (B, ...), in [0,1]; gives logits (B, K), or (B, 1) for
+            class 1 against 0.
     """
 
     def __init__(self, model: nn.Module) -> None:

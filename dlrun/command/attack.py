@@ -17,16 +17,17 @@ from torch import Tensor
 from dlrun import build, console
 from dlrun import weights as checkpoint
 from dlrun.attack.attack import Attack
-from dlrun.attack.ball import length
-from dlrun.attack.checks import logits_of, not_falling, signs_of_masking
+from dlrun.attack.ball import largest, length
+from dlrun.attack.checks import Checked, logits_of, not_falling, signs_of_masking
+from dlrun.command.classifier import classifier
 from dlrun.dataset.loader import Batch, Loader
-from dlrun.errors import UserError
 from dlrun.experiment.statistics import wilson
 from dlrun.figure.accuracy_curve import curve
 from dlrun.figure.adversarial import adversarial
 from dlrun.logger.board import Board
+from dlrun.model.inference import inference
 from dlrun.run.folder import Run
-from dlrun.task.classification import Classification, ClassificationScores
+from dlrun.task.classification import ClassificationScores
 from dlrun.trained import Trained, open_trained
 from dlrun.training.evaluation import score
 
@@ -44,7 +45,7 @@ class Attacked:
     scores: ClassificationScores
     """Of the attacked images."""
     images: list[Tensor]
-    """The attacked images on the CPU, batches of float (B, C, H, W) in [0,1]; none unless they are to be kept."""
+    """The attacked images on the CPU, batches of float (B, ...) in [0,1]; none unless they are to be kept."""
     linf: Tensor
     """The largest change of a pixel, (N,)."""
     l2: Tensor
@@ -69,10 +70,12 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     trained = open_trained(config, run)
     loader = trained.data.evaluation(config.split, config.limit)
     clean, steps = measure(trained, loader, attack, keep=config.save)
+    found: dict[str, int] = {}
     warnings = not_falling([(step.eps, step.accuracy) for step in steps])
     if config.check and max(attack.radii) > 0:
-        batch = next(trained.data.evaluation(config.split, min(config.check, loader.num_images)).epoch())
-        warnings += signs_of_masking(trained.model, attack, batch.images, batch.targets)
+        checked = check(trained, config.split, config.check, attack, steps)
+        warnings += checked.warnings
+        found |= {"checked": checked.examples, "check_queries": checked.queries}
 
     say_table(clean, steps, f"{config.weights}, {config.split}, {len(clean.targets):,} images, {attack.norm}")
     for warning in warnings:
@@ -88,7 +91,23 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         "curve": [row(step) for step in steps],
         "examples": len(clean.targets),
         "warnings": warnings,
+        **found,
     }
+
+
+def check(trained: Trained, split: str, most: int, attack: Attack, steps: Sequence[Attacked]) -> Checked:
+    """The self-checks on the first examples of a split, ``most`` at most, for as many looks as the attack took."""
+    strongest = max(steps, key=lambda step: step.eps)
+    batch = next(trained.data.evaluation(split, min(most, len(strongest.right))).epoch())
+    images, targets = batch.images[:most], batch.targets[:most]
+    resist = strongest.right[: len(images)].to(images.device)
+    budget = sum(step.queries for step in steps)
+    checked = signs_of_masking(trained.model, attack, images, targets, resist, budget)
+    console.say(
+        f"self-checks: {checked.examples:,} of {len(images):,} examples, {checked.queries:,} looks at the model"
+        f" (at most the attack's {budget:,})"
+    )
+    return checked
 
 
 def measure(
@@ -105,13 +124,11 @@ def measure(
     Raises:
         UserError: the task is no classification.
     """
-    if not isinstance(trained.task, Classification):
-        raise UserError(f"task={type(trained.task).__name__}: an attack measures classification")
-    # A task that attacks its batches would do so here too.
-    task = Classification(trained.task.loss, trained.task.num_classes)
+    task = classifier(trained.task, "an attack")
 
     def scores(before: Callable[[Batch], Batch] | None = None) -> ClassificationScores:
-        found = score(task, trained.model, loader, trained.precision, before)
+        with inference(trained.model):
+            found = score(task, trained.model, loader, trained.precision, before)
         assert isinstance(found, ClassificationScores)
         return found
 
@@ -136,7 +153,7 @@ def one_radius(trained: Trained, attack: Attack, scores: Scoring, keep: bool) ->
         change = attacked - batch.images
         if keep:
             images.append(attacked.cpu())
-        linf.append(change.abs().amax(dim=(1, 2, 3)).cpu())
+        linf.append(largest(change).cpu())
         l2.append(length(change).cpu())
         return Batch(attacked, batch.targets)
 
@@ -235,6 +252,9 @@ def draw(
     fooled = (~last.right & (clean.predictions == clean.targets)).nonzero().flatten()
     chosen = (fooled if len(fooled) else torch.arange(len(last.right)))[:SHOWN]
     images = loader.images(chosen).float().div_(255).to(trained.device)
+    if images.ndim != 4:  # nothing to look at
+        board.close()
+        return
     attacked = attack.at(last.eps)(trained.model, images, clean.targets[chosen].to(trained.device))
     captions = list(zip(seen(trained, images), seen(trained, attacked), strict=True))
     picture = adversarial(images.cpu(), attacked.cpu(), captions)

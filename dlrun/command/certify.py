@@ -22,6 +22,7 @@ from dlrun.certify.bounds import Bound, lower_margins
 from dlrun.certify.lipschitz import constant, radius
 from dlrun.certify.step import Sort, steps
 from dlrun.command.attack import Attacked, measure
+from dlrun.command.classifier import classifier
 from dlrun.dataset.loader import Loader
 from dlrun.errors import RunError, UserError
 from dlrun.figure.accuracy_curve import curve
@@ -68,6 +69,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     attack = build.attack(config)
     trained = open_trained(config, run)
     loader = trained.data.evaluation(config.split, config.limit)
+    classifier(trained.task, "certify")
     network = freeze(copy.deepcopy(trained.model).double())
     prove, method = proof(network, config.method, attack.norm)
     console.say(f"certifying by {method}, {attack.norm}")

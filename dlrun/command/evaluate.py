@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from dlrun import console
-from dlrun.errors import UserError
+from dlrun.command.classifier import classifier
 from dlrun.figure.confusion_matrix import confusion_matrix
 from dlrun.logger.board import Board
 from dlrun.model.inference import inference
@@ -24,11 +24,10 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Evaluate as the config says, into the run's folder; returns what goes into ``result.json``."""
     trained = open_trained(config, run)
     task, classes, loader = trained.task, trained.classes, trained.data.evaluation(config.split, config.limit)
+    classifier(task, "evaluate")
     with inference(trained.model):
         scores = score(task, trained.model, loader, trained.precision)
-    if not isinstance(scores, ClassificationScores):
-        raise UserError(f"task={type(task).__name__}: evaluate measures classification")
-
+    assert isinstance(scores, ClassificationScores)
     detailed = scores.detailed(config.top_k)
     say_tables(detailed, scores, classes, f"{config.weights}, {config.split}, {loader.num_images:,} images")
     write_predictions(run.path / "predictions.csv", scores, classes)

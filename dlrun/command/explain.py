@@ -1,4 +1,4 @@
-"""``dlrun explain``: maps of where a model looks, and measurements of whether they deserve belief."""
+"""``dlrun explain``: maps of where a model looks, and measurements of whether they can be trusted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from omegaconf import DictConfig, ListConfig
 from torch import Tensor, nn
 
 from dlrun import build, console
+from dlrun.command.classifier import classifier
 from dlrun.dataset import examples
 from dlrun.dataset.examples import Examples
 from dlrun.errors import UserError, suggest
@@ -23,6 +24,7 @@ from dlrun.explanation.files import Row, draw, say_table, show_attacked, table, 
 from dlrun.explanation.maps import Explanation, UnderAttack, verdict
 from dlrun.figure.sanity import randomization
 from dlrun.logger.board import Board
+from dlrun.model.inference import inference
 from dlrun.run.folder import Run
 from dlrun.task.classification import ClassificationScores
 from dlrun.trained import Trained, open_trained
@@ -41,6 +43,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         raise UserError(f"attack.eps={attack.radii}: expected one number for an explanation")
     files = [] if config.input is None else examples.find(config.input)[: config.limit]
     trained = open_trained(config, run, with_data=not files)
+    classifier(trained.task, "explain")
     names = trained.classes
     chosen = examples.of_files(files, config) if files else choose(config, trained)
     chosen.images = chosen.images.to(trained.device)
@@ -97,7 +100,9 @@ def choose(config: DictConfig, trained: Trained) -> Examples:
             raise UserError(f"class={wanted}: no such class; {suggest(str(wanted), names)}")
         places = places[targets[places] == number]
     if config.order != "first":
-        scores = cast(ClassificationScores, score(trained.task, trained.model, loader, trained.precision))
+        task = classifier(trained.task, "explain")
+        with inference(trained.model):
+            scores = cast(ClassificationScores, score(task, trained.model, loader, trained.precision))
         if config.order == "most_wrong":
             ranked = scores.most_wrong(count)
         else:

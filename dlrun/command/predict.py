@@ -12,6 +12,7 @@ from rich.table import Table
 from torch import Tensor
 
 from dlrun import build, console, interrupt
+from dlrun.command.classifier import classifier
 from dlrun.dataset import examples
 from dlrun.figure.image_grid import image_grid
 from dlrun.logger.board import Board
@@ -36,6 +37,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     build.check_targets(config)
     files = examples.find(config.input)
     trained = open_trained(config, run, with_data=False)
+    classifier(trained.task, "predict")
     predictions: list[Prediction] = []
     shown: list[Tensor] = []
     for found, images in examples.read(files, config):

@@ -1,4 +1,4 @@
-"""Maps of some examples by several explainers, and how far they deserve belief."""
+"""Maps of some examples by several explainers, and how far they can be trusted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dlrun import interrupt
 from dlrun.attack.attack import Attack
+from dlrun.attack.ball import largest
 from dlrun.compute.precision import Precision
 from dlrun.dataset.examples import Examples
 from dlrun.explainer.explainer import Explainer
@@ -112,7 +113,7 @@ class Explanation:
             after=after,
             maps=maps_after,
             correlations=rank_correlation(maps, maps_after),
-            linf=(images - self.examples.images).abs().amax(dim=(1, 2, 3)).cpu(),
+            linf=largest(images - self.examples.images).cpu(),
             right=(seen == labels).cpu(),
             still_right=(after.probabilities.argmax(dim=1) == labels).cpu(),
         )

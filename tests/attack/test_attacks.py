@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -201,6 +202,22 @@ def test_apgd_is_about_as_strong_as_that_of_torchattacks() -> None:
     assert robust(APGD(0.02, steps=50)) == pytest.approx(found, abs=0.034)  # two images
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_apgd_keeps_the_best_restart_also_in_training(norm: Any) -> None:
+    pixels, targets = images(60)
+
+    def climb(restarts: int) -> Tensor:
+        torch.manual_seed(5)
+        attack = APGD(0.02 if norm == "linf" else 0.1, norm, steps=4, restarts=restarts)
+        with torch.no_grad():
+            return negative_log(model()(attack(model(), pixels, targets, leave=False)), targets)
+
+    values = [climb(restarts) for restarts in (1, 2, 3, 4)]
+    for fewer, more in pairwise(values):
+        assert bool((more >= fewer - 1e-5).all())
+        assert bool((more > fewer + 1e-4).any())
+
+
 def test_apgd_looks_at_its_steps_when_the_paper_says() -> None:
     assert sorted(APGD(0.1, steps=100).looks()) == [22, 41, 58, 70, 80, 87, 93, 99]
 
@@ -285,7 +302,7 @@ def test_a_model_without_gradient_is_refused_and_yields_to_queries() -> None:
 def test_images_outside_the_box_are_refused(value: float) -> None:
     pixels, targets = images()
     pixels[3, 0, 2, 2] = value
-    with pytest.raises(UserError, match=r"pixels in \[0,1\]"):
+    with pytest.raises(UserError, match=r"values in \[0,1\]"):
         FGSM(0.1)(model(), pixels, targets)
 
 
