@@ -92,9 +92,13 @@ def fast(
         _kept[model] = (state, {})
     made = _kept[model][1]
     if layer not in made:
-        found = fused(model, layer)
-        good = found is not None and found.convolutions > 0 and _same(plain or model.forward, found, images[:1])
-        made[layer] = found if good else None
+        candidate = fused(model, layer)
+        good = (
+            candidate is not None
+            and candidate.convolutions > 0
+            and _same(plain or model.forward, candidate, images[:1])
+        )
+        made[layer] = candidate if good else None
     return made[layer]
 
 
@@ -161,10 +165,12 @@ def _patched(forwards: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]
     """Other functions in the place of modules' ``forward``; partial ones, so that a copy of a module calls itself."""
     before = {module: vars(module).get("forward") for module in forwards}
     for module, forward in forwards.items():
-        vars(module)["forward"] = forward
+        module.forward = forward
     try:
         yield
     finally:
-        for module, own in before.items():
-            del vars(module)["forward"]
-            vars(module).update({} if own is None else {"forward": own})
+        for module, forward in before.items():  # type: ignore[assignment]
+            if forward is None:
+                del module.forward
+            else:
+                module.forward = forward

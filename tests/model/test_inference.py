@@ -82,11 +82,11 @@ def test_the_gradient_of_images_takes_the_fast_way(monkeypatch: pytest.MonkeyPat
     from dlrun.model.input_gradient import FewChannels
 
     taken: list[int] = []
-    apply: Any = FewChannels.apply
+    apply = FewChannels.apply
 
-    def counted(*arguments: Any) -> Any:
+    def counted(*args: Any) -> Any:
         taken.append(1)
-        return apply(*arguments)
+        return apply(*args)
 
     monkeypatch.setattr(FewChannels, "apply", counted)
     torch.manual_seed(0)
@@ -148,8 +148,7 @@ class Noisy(nn.Module):
         self.conv = nn.Conv2d(3, 4, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        means: Tensor = self.conv(x).relu().mean(dim=(2, 3))
-        return means + torch.randn(1, 4)
+        return self.conv(x).relu().mean(dim=(2, 3)) + torch.randn(1, 4)
 
 
 class Branching(nn.Module):
@@ -172,8 +171,7 @@ class Viewing(nn.Module):
         self.conv = nn.Conv2d(3, 4, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = self.conv(x).relu()
-        return features.view(x.shape[0], -1)
+        return self.conv(x).relu().view(len(x) if isinstance(x, Tensor) else x.shape[0], -1)
 
 
 def test_the_plain_model_runs_where_the_fast_way_does_not_suit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,10 +195,10 @@ def test_the_plain_model_runs_where_the_fast_way_does_not_suit(monkeypatch: pyte
     check(resnet(), prepare=lambda: torch.autocast("cpu", dtype=torch.bfloat16))
     check(resnet().double(), batch.double())
     hooked = resnet()
-    hooked.layer2.register_forward_hook(lambda _, __, output: output + 1)  # type: ignore[union-attr]
+    hooked.layer2.register_forward_hook(lambda _, __, output: output + 1)  # type: ignore[operator, union-attr]
     check(hooked)
     patched = resnet()
-    patched.forward = lambda x: torchvision.models.ResNet.forward(patched, x) + 1
+    patched.forward = lambda x: torchvision.models.ResNet.forward(patched, x) + 1  # type: ignore[method-assign]
     check(patched)
     check(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2)).eval())
     with torch.inference_mode():
