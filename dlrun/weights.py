@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import pickle
 import zipfile
@@ -98,8 +99,22 @@ def load_weights(network: nn.Module, path: Path, without: str | None = None) -> 
             state = {name.removeprefix(prefix): value for name, value in state.items()}
     if without is not None:
         state = {name: value for name, value in state.items() if not str(name).startswith(f"{without}.")}
-    check_fits(network, state, f"weights={path}", without)
+    if not _is_older_form(network, state, without):
+        check_fits(network, state, f"weights={path}", without)
     network.load_state_dict(state, strict=False)  # checked above, and what torch calls missing beyond that may be
+
+
+def _is_older_form(network: nn.Module, state: Mapping[Any, Any], without: str | None) -> bool:
+    """Whether names or shapes are others, and torch takes them all the same: layers read what they once wrote."""
+    own = network.state_dict()
+    if all(name in state and _shape(state[name]) == _shape(own[name]) for name in own) and len(own) == len(state):
+        return False
+    kept = {name: value for name, value in own.items() if without is not None and name.startswith(f"{without}.")}
+    try:
+        copy.deepcopy(network).load_state_dict({**state, **kept})
+    except Exception:  # a layer's own code may stumble over a stranger's state
+        return False
+    return True
 
 
 def check_fits(network: nn.Module, state: Mapping[str, Any], key: str, without: str | None = None) -> None:

@@ -150,6 +150,35 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+class Scaled(nn.Module):
+    """Weights in forms that torch has changed: a factor of weight normalisation, and a number."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.dense = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
+        self.scale = nn.Parameter(torch.randn(()))
+        self.head = nn.Linear(3, 2)
+
+
+@pytest.mark.parametrize("without", [None, "head"])
+def test_older_forms_that_torch_reads_are_read(tmp_path: Path, without: str | None) -> None:
+    source, model = Scaled(1), Scaled(2)
+    head = model.head.weight.detach().clone()
+    state = dict(source.state_dict())
+    state["scale"] = state["scale"].view(1)
+    state["dense.weight_g"] = state.pop("dense.parametrizations.weight.original0")
+    state["dense.weight_v"] = state.pop("dense.parametrizations.weight.original1")
+    torch.save(state, tmp_path / "w.pt")
+    checkpoint.load_weights(model, tmp_path / "w.pt", without)
+    torch.testing.assert_close(model.dense.weight, source.dense.weight, rtol=0, atol=0)
+    assert torch.equal(model.scale, source.scale)
+    assert torch.equal(model.head.weight, source.head.weight if without is None else head)
+    state["dense.weight_g"] = state["dense.weight_g"][:2]
+    torch.save(state, tmp_path / "w.pt")
+    assert "unexpected dense.weight_g" in refusal(model, tmp_path / "w.pt")
+
+
 def test_missing_and_unexpected_weights_are_named(tmp_path: Path) -> None:
     state = network().state_dict()
     state["2.scale"] = state.pop("2.bias")
