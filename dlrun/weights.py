@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import pickle
 import zipfile
@@ -87,11 +88,46 @@ def load_weights(network: nn.Module, path: Path, without: str | None = None) -> 
     for prefix in (*PREFIXES, *PREFIXES):  # a compiled model inside a parallel one has both, in either order
         if state and all(str(name).startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
+    if without is not None:
+        state = {name: value for name, value in state.items() if not str(name).startswith(f"{without}.")}
+    if not _is_older_form(network, state, without):
+        check_fits(network, state, f"weights={path}", without)
+    network.load_state_dict(state, strict=False)  # checked above, and what torch calls missing beyond that may be
+
+
+def _is_older_form(network: nn.Module, state: Mapping[Any, Any], without: str | None) -> bool:
+    """Whether names or shapes are others, and torch takes them all the same: layers read what they once wrote."""
+    own = network.state_dict()
+    if all(name in state and _shape(state[name]) == _shape(own[name]) for name in own) and len(own) == len(state):
+        return False
+    kept = {name: value for name, value in own.items() if without is not None and name.startswith(f"{without}.")}
+    try:
+        copy.deepcopy(network).load_state_dict({**state, **kept})
+    except Exception:  # a layer's own code may stumble over a stranger's state
+        return False
+    return True
+
+
+def check_fits(network: nn.Module, state: Mapping[str, Any], key: str, without: str | None = None) -> None:
+    """Refuse a state dict that does not fit a network, which stays as it is.
+
+    The counters of batch normalisation, ``num_batches_tracked``, may be missing: before PyTorch 1.0 there were none.
+
+    Args:
+        network: would take the state.
+        state: tensors by name.
+        key: what the message begins with, such as ``checkpoint``.
+        without: the name of a part of the network of which the state says nothing.
+
+    Raises:
+        UserError: its names or shapes are not the network's.
+    """
     own = network.state_dict()
     if without is not None:
-        own, state = ({n: v for n, v in some.items() if not str(n).startswith(f"{without}.")} for some in (own, state))
+        own = {name: value for name, value in own.items() if not name.startswith(f"{without}.")}
+    missing = {name for name in own.keys() - state.keys() if name.rpartition(".")[2] != "num_batches_tracked"}
     complaints = []
-    for word, names in (("missing", own.keys() - state.keys()), ("unexpected", state.keys() - own.keys())):
+    for word, names in (("missing", missing), ("unexpected", state.keys() - own.keys())):
         if names:
             complaints.append(f"{word} {_some(sorted(map(str, names)))}")
     wrong = [
@@ -102,8 +138,7 @@ def load_weights(network: nn.Module, path: Path, without: str | None = None) -> 
     if wrong:
         complaints.append(f"other shapes: {_some(sorted(wrong))}")
     if complaints:
-        raise UserError(f"weights={path}: does not fit {type(network).__name__}: {'; '.join(complaints)}")
-    network.load_state_dict(state, strict=without is None)
+        raise UserError(f"{key}: does not fit {type(network).__name__}: {'; '.join(complaints)}")
 
 
 def _shape(value: Any) -> str:

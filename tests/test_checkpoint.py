@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 from pathlib import Path
@@ -110,6 +111,72 @@ def test_weights_under_a_common_wrapper_and_prefix_are_found(tmp_path: Path, wra
     model = network(seed=2)
     checkpoint.load_weights(model, tmp_path / "w.pt")
     assert_same_weights(model, network(seed=1))
+
+
+def normed(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
+    for _ in range(3):
+        net(torch.randn(5, 1, 6, 6))
+    return net
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("has_metadata", [True, False])
+@pytest.mark.parametrize("without", [None, "0"])
+def test_batch_norm_from_before_it_counted_is_loaded(
+    tmp_path: Path, prefix: str, has_metadata: bool, without: str | None
+) -> None:
+    state = normed(seed=1).state_dict()
+    kept = type(state)((prefix + name, value) for name, value in state.items() if "num_batches" not in name)
+    if has_metadata:
+        kept._metadata = state._metadata  # type: ignore[attr-defined]
+    torch.save(kept, tmp_path / "w.pt")
+    model, other = normed(seed=2), normed(seed=2)
+    checkpoint.load_weights(model, tmp_path / "w.pt", without=without)
+    for name, value in model.state_dict().items():
+        expected = other.state_dict() if name.startswith(f"{without}.") else state
+        assert "num_batches" in name or torch.equal(value, expected[name]), name
+
+
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing() -> None:
+    model, before = normed(seed=2), copy.deepcopy(normed(seed=2).state_dict())
+    state = {**normed(seed=1).state_dict(), "2.weight": torch.zeros(2), "0.bias": torch.zeros(3)}
+    del state["1.running_mean"]
+    message = "checkpoint: does not fit Sequential: missing 1.running_mean; unexpected 2.weight; other shapes: 0.bias 3"
+    with pytest.raises(UserError, match=message):
+        checkpoint.check_fits(model, state, "checkpoint")
+    checkpoint.check_fits(model, normed(seed=1).state_dict(), "checkpoint")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+class Scaled(nn.Module):
+    """Weights in forms that torch has changed: a factor of weight normalisation, and a number."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.dense = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
+        self.scale = nn.Parameter(torch.randn(()))
+        self.head = nn.Linear(3, 2)
+
+
+@pytest.mark.parametrize("without", [None, "head"])
+def test_older_forms_that_torch_reads_are_read(tmp_path: Path, without: str | None) -> None:
+    source, model = Scaled(1), Scaled(2)
+    head = model.head.weight.detach().clone()
+    state = dict(source.state_dict())
+    state["scale"] = state["scale"].view(1)
+    state["dense.weight_g"] = state.pop("dense.parametrizations.weight.original0")
+    state["dense.weight_v"] = state.pop("dense.parametrizations.weight.original1")
+    torch.save(state, tmp_path / "w.pt")
+    checkpoint.load_weights(model, tmp_path / "w.pt", without)
+    torch.testing.assert_close(model.dense.weight, source.dense.weight, rtol=0, atol=0)
+    assert torch.equal(model.scale, source.scale)
+    assert torch.equal(model.head.weight, source.head.weight if without is None else head)
+    state["dense.weight_g"] = state["dense.weight_g"][:2]
+    torch.save(state, tmp_path / "w.pt")
+    assert "unexpected dense.weight_g" in refusal(model, tmp_path / "w.pt")
 
 
 def test_missing_and_unexpected_weights_are_named(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dlrun.attack.ball import Ball, Norm
+from dlrun.attack.ball import Ball, Norm, per_image
 from dlrun.attack.gradient_attack import GradientAttack
 from dlrun.attack.objective import Name
 from dlrun.attack.victim import Victim
@@ -47,14 +47,19 @@ class APGD(GradientAttack):
         self.steps, self.restarts = steps, restarts
 
     def search(self, victim: Victim, images: Tensor, targets: Tensor, leave: bool) -> Tensor:
-        """Restart after restart, for those that stand."""
+        """Restart after restart; with ``leave`` only those that stand, else the largest objective counts."""
         result = images.clone()
         rows = torch.arange(len(images), device=images.device)
+        highest = torch.full((len(images),), -torch.inf, device=images.device)
         for _ in range(self.restarts):
-            result[rows], stands = self._climb(victim, images[rows], targets[rows], leave)
-            rows = rows[stands]
-            if not len(rows):
-                break
+            climbed, stands, values = self._climb(victim, images[rows], targets[rows], leave)
+            if leave:
+                result[rows], rows = climbed, rows[stands]
+                if not len(rows):
+                    break
+            else:
+                result = torch.where(per_image(values > highest, images), climbed, result)
+                highest = torch.maximum(highest, values)
         return result
 
     def looks(self) -> set[int]:
@@ -64,14 +69,14 @@ class APGD(GradientAttack):
             shares.append(shares[-1] + max(shares[-1] - shares[-2] - 0.03, 0.06))
         return {int(-(-share * self.steps // 1)) for share in shares[1:] if share <= 1}
 
-    def _climb(self, victim: Victim, images: Tensor, targets: Tensor, leave: bool) -> tuple[Tensor, Tensor]:
-        """One climb; the best images and the rows of those that stand."""
+    def _climb(self, victim: Victim, images: Tensor, targets: Tensor, leave: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """One climb; the best images, the rows of those that stand, and the objective of these."""
         ball, result = self.ball(images), images.clone()
         rows = torch.arange(len(images), device=images.device)
         now = before = best = ball.sample()
         best_value = torch.full((len(images),), -torch.inf, device=images.device)
         gradient = best_gradient = torch.zeros_like(images)
-        size = torch.full((len(images), 1, 1, 1), 2 * self.eps, device=images.device)
+        size = per_image(torch.full_like(best_value, 2 * self.eps), images)
         value, rises, since = best_value, torch.zeros_like(best_value), 0
         halved, value_at_look = torch.ones_like(rises, dtype=torch.bool), best_value
         looks = self.looks()
@@ -79,7 +84,7 @@ class APGD(GradientAttack):
             logits, new_value, gradient = victim.gradient(now, lambda logits: self.objective(logits, targets))  # noqa: B023
             better = new_value > best_value
             fooled = self.fooled(logits, targets) & leave
-            best = torch.where(_wide(better | fooled), now, best)
+            best = torch.where(per_image(better | fooled, now), now, best)
             if bool(fooled.any()):
                 gone, kept = fooled.nonzero().flatten(), (~fooled).nonzero().flatten()
                 result[rows[gone]] = best[gone]
@@ -91,22 +96,22 @@ class APGD(GradientAttack):
                 )
                 ball = ball.select(kept)
             if not len(rows):
-                return result, rows
-            best_gradient = torch.where(_wide(better), gradient, best_gradient)
+                return result, rows, best_value
+            best_gradient = torch.where(per_image(better, now), gradient, best_gradient)
             best_value = torch.maximum(best_value, new_value)
             rises, value, since = rises + (new_value > value), new_value, since + (step > 0)
             if step in looks:
                 stalled = (rises < RISES * since) | (~halved & (best_value <= value_at_look))
-                size = torch.where(_wide(stalled), size / 2, size)
+                size = torch.where(per_image(stalled, now), size / 2, size)
                 now, gradient = (
-                    torch.where(_wide(stalled), best, now),
-                    torch.where(_wide(stalled), best_gradient, gradient),
+                    torch.where(per_image(stalled, now), best, now),
+                    torch.where(per_image(stalled, now), best_gradient, gradient),
                 )
                 halved, value_at_look, rises, since = stalled, best_value, torch.zeros_like(rises), 0
             if step < self.steps:
                 now, before = self._step(ball, now, before, gradient, size, first=step == 0), now
         result[rows] = best
-        return result, rows
+        return result, rows, best_value
 
     @staticmethod
     def _step(ball: Ball, now: Tensor, before: Tensor, gradient: Tensor, size: Tensor, first: bool) -> Tensor:
@@ -115,7 +120,3 @@ class APGD(GradientAttack):
         if first:
             return ahead
         return ball.project_(now + MOMENTUM * (ahead - now) + (1 - MOMENTUM) * (now - before))
-
-
-def _wide(values: Tensor) -> Tensor:
-    return values.view(-1, 1, 1, 1)

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from dlrun.attack.ball import Ball, Norm, ball
-from dlrun.attack.input_gradient import fast_input_gradients
-from dlrun.attack.victim import Victim, frozen
+from dlrun.attack.victim import Victim
 from dlrun.errors import UserError
+from dlrun.model.frozen import frozen
+from dlrun.model.inference import input_gradients
 
 
 class Attack(ABC):
@@ -50,23 +51,23 @@ class Attack(ABC):
 
         Args:
             model: takes images in [0,1], gives logits (B, K), or (B, 1) for class 1 against 0.
-            images: float (B, C, H, W) in [0,1].
+            images: float (B, C, H, W) in [0,1], or any other inputs (B, ...) in [0,1], such as points (B, D).
             targets: the images' classes, int64 (B,); where ``leave`` is False also probabilities (B, K).
             leave: images leave the batch as soon as the model is wrong about them, and those that it is wrong about
                 from the beginning stay as they are. False goes on to the end with all of them, for training.
 
         Returns:
-            The attacked images, float (B, C, H, W) in [0,1]; those that resisted are as the last step left them.
+            The attacked images, in their shape and in [0,1]; those that resisted are as the last step left them.
 
         Raises:
             UserError: the attack needs a gradient and the model has none, its target is no class of the model, or
                 images are not in [0,1].
         """
-        with torch.inference_mode(False), torch.no_grad(), frozen(model), fast_input_gradients(model):
+        with frozen(model), torch.no_grad(), input_gradients(model):
             # Where scoring is in inference mode, its tensors cannot take part in a gradient.
             images, targets = (tensor.clone() if tensor.is_inference() else tensor for tensor in (images, targets))
             if not bool(((images >= 0) & (images <= 1)).all()):  # NaN is neither
-                raise UserError("dataset: an attack takes pixels in [0,1]; found NaN or others")
+                raise UserError("dataset: an attack takes values in [0,1]; found NaN or values outside")
             victim = Victim(model)
             if not leave:
                 attacked = self.search(victim, images, targets, leave)

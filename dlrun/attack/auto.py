@@ -16,8 +16,8 @@ class Auto(Attack):
     """Attacks without parameters to tune, one after the other, each on what the ones before could not fool.
 
     The order is that of the standard evaluation (AutoAttack, Croce and Hein 2020): auto-PGD on the cross-entropy, the
-    same on the logits ratio, the square attack (in L-infinity). AutoAttack's targeted ones (APGD-T, FAB-T) are not
-    among them, so accuracies here may be a little above its own.
+    same on the logits ratio, the square attack (on images, in L-infinity). AutoAttack's targeted ones (APGD-T, FAB-T)
+    are not among them, so accuracies here may be a little above its own.
 
     Args:
         eps: the ball's radius, or several for a curve.
@@ -44,10 +44,11 @@ class Auto(Attack):
             self.members.append(Square(eps, norm, queries, target=target))
 
     def search(self, victim: Victim, images: Tensor, targets: Tensor, leave: bool) -> Tensor:
-        """All of them in turn; without ``leave`` the last one's images count where it fools, else the ones before."""
+        """All of them in turn, each on those that still stand, whether or not ``leave``."""
         result = images.clone()
         rows = torch.arange(len(images), device=images.device)
-        for member in self.members:
+        members = [member for member in self.members if images.ndim == 4 or not isinstance(member, Square)]
+        for member in members:
             attacked = member.at(self.eps).search(victim, images[rows], targets[rows], leave=True)
             result[rows] = attacked
             rows = rows[~self.fooled(victim.logits(attacked), targets[rows])]

@@ -1,4 +1,8 @@
-"""The images that an attack may choose from: a ball around each image, cut with the box of pixels in [0,1]."""
+"""The inputs that an attack may choose from: a ball around each one, cut with the box of values in [0,1].
+
+Inputs are images (B, C, H, W), or any other floats (B, ...) in [0,1], such as points (B, D); a pixel is any of their
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ Norm = Literal["linf", "l2"]
 
 
 class Ball(ABC):
-    """The balls of one radius around images, float (B, C, H, W) in [0,1], within the box.
+    """The balls of one radius around images, float (B, ...) in [0,1], within the box.
 
     Rounding may leave a ball by less than 1e-6; the box is never left.
 
@@ -81,18 +85,18 @@ class L2(Ball):
         count, size = len(self.centre), self.centre[0].numel()
         noise = torch.randn_like(self.centre)
         radius = torch.rand(count, device=noise.device).pow_(1 / size) * self.eps
-        return noise * _per_image(radius / length(noise)) + self.centre
+        return noise * per_image(radius / length(noise), noise) + self.centre
 
     def project_(self, images: Tensor) -> Tensor:
         """Shorten the change, then clamp: that never lengthens it."""
         change = images.sub_(self.centre)
-        change.mul_(_per_image((self.eps / length(change).clamp_(min=1e-12)).clamp_(max=1)))
+        change.mul_(per_image((self.eps / length(change).clamp_(min=1e-12)).clamp_(max=1), change))
         return change.add_(self.centre).clamp_(0, 1)
 
     def ascend(self, images: Tensor, gradient: Tensor, size: float | Tensor) -> Tensor:
         """A step along the gradient brought to length 1; none where it is zero."""
         norm = length(gradient)
-        unit = gradient * _per_image(torch.where(norm > 0, 1 / norm, 0.0))
+        unit = gradient * per_image(torch.where(norm > 0, 1 / norm, 0.0), gradient)
         return self.project_(unit.mul_(size).add_(images))
 
 
@@ -107,5 +111,11 @@ def length(change: Tensor) -> Tensor:
     return lengths
 
 
-def _per_image(values: Tensor) -> Tensor:
-    return values.view(-1, 1, 1, 1)
+def largest(change: Tensor) -> Tensor:
+    """The largest absolute value for each image of a batch, (B,)."""
+    return change.abs().flatten(1).amax(dim=1)
+
+
+def per_image(values: Tensor, like: Tensor) -> Tensor:
+    """Values (B,) in a shape (B, 1, ...) that combines with a batch (B, ...)."""
+    return values.view(-1, *[1] * (like.ndim - 1))

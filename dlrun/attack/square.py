@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from dlrun.attack.attack import Attack
-from dlrun.attack.ball import Norm
+from dlrun.attack.ball import Norm, per_image
 from dlrun.attack.objective import OBJECTIVES
 from dlrun.attack.victim import Victim
+from dlrun.errors import UserError
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """The queries, of 10,000, after which the squares' area is halved."""
@@ -48,7 +49,14 @@ class Square(Attack):
         self.limit, self.share = queries, share
 
     def search(self, victim: Victim, images: Tensor, targets: Tensor, leave: bool) -> Tensor:
-        """Vertical stripes first, then squares."""
+        """Vertical stripes first, then squares.
+
+        Raises:
+            UserError: the inputs are not images.
+        """
+        if images.ndim != 4:
+            found = "x".join(map(str, images.shape[1:]))
+            raise UserError(f"attack=square: takes images (channels x height x width), not {found}; try attack=apgd")
         result = images.clone()
         rows = torch.arange(len(images), device=images.device)
         ball = self.ball(images)
@@ -71,7 +79,7 @@ class Square(Attack):
             tried = self._with_square(best, ball.centre, self._side(query, images.shape))
             tried_values, tried_fooled = self._judge(victim, ball.project_(tried), targets)
             better = (tried_values > values) | tried_fooled
-            best = torch.where(better.view(-1, 1, 1, 1), tried, best)
+            best = torch.where(per_image(better, best), tried, best)
             values, fooled = torch.where(better, tried_values, values), tried_fooled
         result[rows] = best
         return result

@@ -1,21 +1,22 @@
-"""The model under attack: in evaluation mode, its parameters out of the graph, every look at it counted."""
+"""The model under attack, every look at it counted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from dlrun.errors import UserError
+from dlrun.model.logits import class_logits
 
 
 class Victim:
     """What an attack may ask of a model: logits, and gradients with respect to the images.
 
     Args:
-        model: takes images, float (B, C, H, W) in [0,1]; gives logits (B, K), or (B, 1) for class 1 against 0.
+        model: takes images, float (B, C, H, W), or other inputs (B, ...), in [0,1]; gives logits (B, K), or (B, 1) for
+            class 1 against 0.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -27,7 +28,7 @@ class Victim:
         """Logits, (B, K) with K of 2 or more."""
         self.queries += len(images)
         with torch.no_grad():
-            return two_columns(self.model(images))
+            return class_logits(self.model(images).float())
 
     def gradient(self, images: Tensor, objective: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Logits, values of the objective (B,), and their gradients in the images' shape.
@@ -38,7 +39,7 @@ class Victim:
         self.queries += len(images)
         images = images.detach().requires_grad_()
         with torch.enable_grad():
-            logits = two_columns(self.model(images))
+            logits = class_logits(self.model(images).float())
             values = objective(logits)
             if not values.requires_grad:
                 raise UserError(
@@ -54,26 +55,3 @@ class Victim:
         network = getattr(self.model, "network", self.model)
         assert isinstance(network, nn.Module)
         return network
-
-
-def two_columns(logits: Tensor) -> Tensor:
-    """Logits with a column for each class, in full precision: a single one means class 1 against 0."""
-    logits = logits.float()
-    return torch.cat([torch.zeros_like(logits), logits], dim=1) if logits.shape[1] == 1 else logits
-
-
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients for parameters; afterwards everything is as before."""
-    modes = [(module, module.training) for module in model.modules() if module.training]
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.eval()
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
-        for module, mode in modes:
-            module.training = mode

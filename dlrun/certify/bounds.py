@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dlrun.certify.interval import around, interval
 from dlrun.certify.polytope import margins, polytope
 from dlrun.certify.step import Dense, steps
+from dlrun.model.logits import class_logits
 
 Bound = Literal["interval", "linear", "polytope"]
 
@@ -28,8 +29,8 @@ def lower_margins(model: nn.Module, images: Tensor, targets: Tensor, eps: float,
         Lower bounds (B, K); 0 for the class itself.
     """
     chain, box = steps(model), around(images, eps)
-    if isinstance(chain[-1], Dense) and len(chain[-1].weight) == 1:  # one output: class 1 against a logit of 0
-        chain.append(Dense(images.new_tensor([[0.0], [1.0]]), None))
+    if isinstance(chain[-1], Dense) and len(chain[-1].weight) == 1:  # one output
+        chain.append(Dense(class_logits(images.new_ones(1, 1)).T, None))
     boxes = polytope(chain, box) if bound == "polytope" else interval(chain, box)
     return margins(chain, boxes, targets, linear=bound != "interval")
 

@@ -14,17 +14,18 @@ from torch import Tensor
 
 from dlrun import build, console, weights
 from dlrun.attack.attack import Attack
-from dlrun.attack.ball import length
-from dlrun.attack.checks import logits_of, not_falling, signs_of_masking
+from dlrun.attack.ball import largest, length
+from dlrun.attack.checks import Checked, logits_of, not_falling, signs_of_masking
+from dlrun.command.classifier import classifier
 from dlrun.dataset.batch import Batch, inputs
 from dlrun.dataset.loader import Loader
-from dlrun.errors import UserError
 from dlrun.experiment.statistics import wilson
 from dlrun.figure.accuracy_curve import curve
 from dlrun.figure.adversarial import adversarial
+from dlrun.model.inference import inference
 from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
-from dlrun.task.classification import Classification, ClassificationScores
+from dlrun.task.classification import ClassificationScores
 from dlrun.trained import Trained, open_trained
 from dlrun.training.evaluation import score
 
@@ -67,10 +68,12 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     trained = open_trained(config, run)
     loader = trained.data.evaluation(config.split, config.limit)
     clean, steps = measure(trained, loader, attack, keep=config.save)
+    found: dict[str, int] = {}
     warnings = not_falling([(step.eps, step.accuracy) for step in steps])
     if config.check and max(attack.radii) > 0:
-        batch = next(trained.data.evaluation(config.split, min(config.check, loader.num_images)).epoch())
-        warnings += signs_of_masking(trained.model, attack, inputs(batch), batch["target"])
+        checked = check(trained, config.split, config.check, attack, steps)
+        warnings += checked.warnings
+        found |= {"checked": checked.examples, "check_queries": checked.queries}
 
     say_table(clean, steps, f"{trained.config.weights}, {config.split}, {len(clean.targets):,} images, {attack.norm}")
     for warning in warnings:
@@ -87,7 +90,23 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         "curve": [row(step) for step in steps],
         "examples": len(clean.targets),
         "warnings": warnings,
+        **found,
     }
+
+
+def check(trained: Trained, split: str, most: int, attack: Attack, steps: Sequence[Attacked]) -> Checked:
+    """The self-checks on the first examples of a split, ``most`` at most, for as many looks as the attack took."""
+    strongest = max(steps, key=lambda step: step.eps)
+    batch = next(trained.data.evaluation(split, min(most, len(strongest.right))).epoch())
+    images, targets = batch.images[:most], batch.targets[:most]
+    resist = strongest.right[: len(images)].to(images.device)
+    budget = sum(step.queries for step in steps)
+    checked = signs_of_masking(trained.model, attack, images, targets, resist, budget)
+    console.say(
+        f"self-checks: {checked.examples:,} of {len(images):,} examples, {checked.queries:,} looks at the model"
+        f" (at most the attack's {budget:,})"
+    )
+    return checked
 
 
 def measure(
@@ -104,13 +123,11 @@ def measure(
     Raises:
         UserError: the task is no classification.
     """
-    if not isinstance(trained.task, Classification):
-        raise UserError(f"task={type(trained.task).__name__}: an attack measures classification")
-    # A task that attacks its batches would do so here too.
-    task = Classification(trained.task.criterion, trained.task.num_classes)
+    task = classifier(trained.task, "an attack")
 
     def scores(before: Callable[[Batch], Batch] | None = None) -> ClassificationScores:
-        found = score(task, trained.model, loader, trained.precision, before)
+        with inference(trained.model):
+            found = score(task, trained.model, loader, trained.precision, before)
         assert isinstance(found, ClassificationScores)
         return found
 
@@ -136,7 +153,7 @@ def one_radius(trained: Trained, attack: Attack, scores: Scoring, keep: bool) ->
         change = attacked - clean
         if keep:
             images.append(attacked.cpu())
-        linf.append(change.abs().flatten(1).amax(dim=1).cpu())
+        linf.append(largest(change).cpu())
         l2.append(length(change).cpu())
         return {**batch, next(iter(batch)): attacked}
 

@@ -20,11 +20,13 @@ from dlrun.certify.bounds import Bound, lower_margins
 from dlrun.certify.lipschitz import constant, radius
 from dlrun.certify.step import Sort, steps
 from dlrun.command.attack import Attacked, measure
+from dlrun.command.classifier import classifier
 from dlrun.config.frozen import updated
 from dlrun.dataset.batch import inputs
 from dlrun.dataset.loader import Loader
 from dlrun.errors import RunError, UserError
 from dlrun.figure.accuracy_curve import curve
+from dlrun.model.frozen import freeze
 from dlrun.model.logits import class_logits
 from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
@@ -67,7 +69,8 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     attack = build.attack(config)
     trained = open_trained(config, run)
     loader = trained.data.evaluation(config.split, config.limit)
-    network = copy.deepcopy(trained.model).eval().double().requires_grad_(False)
+    classifier(trained.task, "certify")
+    network = freeze(copy.deepcopy(trained.model).double())
     prove, method = proof(network, config.method, attack.norm)
     console.say(f"certifying by {method}, {attack.norm}")
     proved = [certify(loader, prove, eps) for eps in attack.radii]

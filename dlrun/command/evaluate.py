@@ -9,7 +9,8 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from dlrun import build, console
-from dlrun.errors import UserError
+from dlrun.command.classifier import classifier
+from dlrun.model.inference import inference
 from dlrun.run.folder import Run
 from dlrun.task.classification import ClassificationScores
 from dlrun.trained import open_trained
@@ -23,10 +24,10 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Evaluate as the config says, into the run's folder; returns what goes into ``result.json``."""
     trained = open_trained(config, run)
     task, classes, loader = trained.task, trained.classes, trained.data.evaluation(config.split, config.limit)
-    scores = score(task, trained.model, loader, trained.precision)
-    if not isinstance(scores, ClassificationScores):
-        raise UserError(f"task={type(task).__name__}: evaluate measures classification")
-
+    classifier(task, "evaluate")
+    with inference(trained.model):
+        scores = score(task, trained.model, loader, trained.precision)
+    assert isinstance(scores, ClassificationScores)
     detailed = scores.detailed(config.top_k)
     say_tables(detailed, scores, classes, f"{trained.config.weights}, {config.split}, {loader.num_images:,} images")
     metrics = {f"{config.split}/{name}": value for name, value in detailed.items()}

@@ -1,4 +1,4 @@
-"""``dlrun explain``: maps of where a model looks, and measurements of whether they deserve belief."""
+"""``dlrun explain``: maps of where a model looks, and measurements of whether they can be trusted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from omegaconf import DictConfig, ListConfig
 from torch import Tensor, nn
 
 from dlrun import build, console
+from dlrun.command.classifier import classifier
 from dlrun.dataset import examples
 from dlrun.dataset.batch import inputs
 from dlrun.dataset.examples import Examples
@@ -23,9 +24,10 @@ from dlrun.explainer.random import Random
 from dlrun.explanation.files import Row, draw, rows_of_text, say_table, show_attacked, table, write_maps
 from dlrun.explanation.maps import Explanation, UnderAttack, verdict
 from dlrun.figure.sanity import randomization
+from dlrun.model.inference import inference
 from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
-from dlrun.task.classification import Classification, ClassificationScores
+from dlrun.task.classification import ClassificationScores
 from dlrun.trained import Trained, open_trained
 from dlrun.training.evaluation import score
 
@@ -43,8 +45,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         raise UserError(f"attack.eps={attack.radii}: expected one number for an explanation")
     files = [] if config.input is None else examples.find(config.input)[: config.limit]
     trained = open_trained(config, run, with_data=not files)
-    if not isinstance(trained.task, Classification):
-        raise UserError(f"task={run.invocation.choices['task']}: has no classes to explain; expected a classification")
+    classifier(trained.task, "explain")
     names = trained.classes
     chosen = examples.of_files(files, trained.config) if files else choose(config, trained)
     chosen.images = chosen.images.to(trained.device)
@@ -102,8 +103,9 @@ def choose(config: DictConfig, trained: Trained) -> Examples:
             raise UserError(f"class={wanted}: no such class; {suggest(str(wanted), names)}")
         places = places[targets[places] == number]
     if config.order != "first":
-        plain = Classification(trained.task.criterion, trained.task.num_classes)  # other tasks may attack their batches
-        scores = cast(ClassificationScores, score(plain, trained.model, loader, trained.precision))
+        task = classifier(trained.task, "explain")
+        with inference(trained.model):
+            scores = cast(ClassificationScores, score(task, trained.model, loader, trained.precision))
         if config.order == "most_wrong":
             ranked = scores.most_wrong(count)
         else:

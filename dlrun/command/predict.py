@@ -12,8 +12,10 @@ from rich.table import Table
 from torch import Tensor
 
 from dlrun import build, console, interrupt
+from dlrun.command.classifier import classifier
 from dlrun.dataset import examples
 from dlrun.figure.image_grid import image_grid
+from dlrun.model.inference import inference
 from dlrun.model.logits import class_logits
 from dlrun.run.folder import Run
 from dlrun.trained import open_trained
@@ -35,11 +37,12 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     build.check_targets(config)
     files = examples.find(config.input)
     trained = open_trained(config, run, with_data=False)
+    classifier(trained.task, "predict")
     predictions: list[Prediction] = []
     shown: list[Tensor] = []
     for found, images in examples.read(files, trained.config):
         interrupt.check()
-        with torch.inference_mode(), trained.precision.autocast():
+        with torch.inference_mode(), trained.precision.autocast(), inference(trained.model):
             logits = class_logits(trained.model(images.to(trained.device)).float())
         top = logits.softmax(dim=1).topk(min(config.top_k, logits.shape[1]))
         for path, places, values in zip(found, top.indices.tolist(), top.values.tolist(), strict=True):

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlrun.explainer.explainer import Explainer, at_rest, class_scores
+from dlrun.explainer.explainer import Explainer
+from dlrun.model.frozen import frozen
+from dlrun.model.logits import class_scores
 
 
 class Scores(nn.Module):
@@ -42,7 +44,7 @@ class Attribution(Explainer):
         """The maps, float32 (B, T, H, W)."""
         scores = Scores(model)
         dtype = next((parameter.dtype for parameter in model.parameters()), images.dtype)
-        with at_rest(scores), torch.enable_grad(), warnings.catch_warnings():
+        with frozen(scores), torch.enable_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="captum")  # of the gradients and hooks that are its work
             attribute: Any = self.method(scores)
             columns = [attribute(images.to(dtype, copy=True), target=column) for column in classes.unbind(dim=1)]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -66,12 +64,6 @@ def _class_number(name: str | int, names: list[str]) -> int:
     return names.index(name)
 
 
-def class_scores(outputs: Tensor) -> Tensor:
-    """A score for each class, float32 (B, K): of a single logit (B, 1), half of it for class 1 and against class 0."""
-    outputs = outputs.float()
-    return torch.cat([-outputs, outputs], dim=1) / 2 if outputs.shape[1] == 1 else outputs
-
-
 def upsample(maps: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
     """Maps (..., h, w) brought smoothly (bilinear) to an image's height and width."""
     if maps.shape[-2:] == torch.Size(size):
@@ -79,26 +71,3 @@ def upsample(maps: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
     flat = maps.reshape(1, -1, *maps.shape[-2:])
     larger = F.interpolate(flat, tuple(size), mode="bilinear", align_corners=False)
     return larger.view(*maps.shape[:-2], *size)
-
-
-@contextmanager
-def at_rest(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, not compiled, no parameter asking for a gradient; restored in the end.
-
-    A compiled model would run past hooks that it was not compiled with, and gradients of weights are not needed.
-    """
-    modes = {module: module.training for module in model.modules()}
-    asking = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
-        try:
-            model.eval()
-            for parameter in asking:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            for module, training in modes.items():
-                module.training = training
-            for parameter in asking:
-                parameter.requires_grad_(True)

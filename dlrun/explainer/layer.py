@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from dlrun.errors import UserError, suggest
-from dlrun.explainer.cut import Cut, fused_below
-from dlrun.explainer.explainer import at_rest, class_scores
+from dlrun.model.frozen import frozen
+from dlrun.model.inference import inference
+from dlrun.model.logits import class_scores
 from dlrun.model.normalized import Normalized
 
 POOLING = (
@@ -66,14 +67,8 @@ def cut(model: nn.Module, images: Tensor, layer: str | None) -> tuple[Tensor, Te
         copy = leaves[0].clone()  # which a ReLU may change in place
         return (copy, *output[1:]) if isinstance(output, tuple) else copy
 
-    inputs = _in_type_of(model, images)
-    with at_rest(model), torch.no_grad():
-        if quick := fused_below(model, module, inputs):
-            outputs = Cut(*quick, begin_graph).run(inputs)
-        else:
-            with hooks([module], lambda _, __, output: begin_graph(output)):
-                outputs = model(inputs)
-        scores = class_scores(outputs)
+    with frozen(model), torch.no_grad(), inference(model, module, begin_graph):
+        scores = class_scores(model(_in_type_of(model, images)))
     if not leaves or not scores.requires_grad:
         raise UserError(f"explainer.layer={layer}: the class scores do not depend on it; {_candidates(model, images)}")
     return leaves[0], scores
@@ -161,7 +156,7 @@ def feature_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
             outputs.pop(names[module], None)
             outputs[names[module]] = output
 
-    with at_rest(model), hooks(list(names), note), torch.no_grad():
+    with frozen(model), hooks(list(names), note), torch.no_grad():
         model(_in_type_of(model, images))
     return outputs
 
@@ -191,6 +186,5 @@ def _tensor(output: Any) -> Tensor:
 
 
 def _in_type_of(model: nn.Module, images: Tensor) -> Tensor:
-    """Images in the number format of the model's weights, laid out channels last: convolutions are faster so."""
-    dtype = next((parameter.dtype for parameter in model.parameters()), images.dtype)
-    return images.to(dtype, memory_format=torch.channels_last)
+    """Images in the number format of the model's weights."""
+    return images.to(next((parameter.dtype for parameter in model.parameters()), images.dtype))

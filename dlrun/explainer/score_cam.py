@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from dlrun.explainer.cam import CAM
-from dlrun.explainer.explainer import at_rest, class_scores, upsample
+from dlrun.explainer.explainer import upsample
 from dlrun.explainer.layer import cut, grid
+from dlrun.model.frozen import frozen
+from dlrun.model.inference import inference
+from dlrun.model.logits import class_scores
 
 
 @dataclass
@@ -34,7 +37,7 @@ class ScoreCAM(CAM):
         lowest, highest = features.aminmax(dim=-1, keepdim=True)
         lowest, highest = lowest.amin(dim=-2, keepdim=True), highest.amax(dim=-2, keepdim=True)
         masks = (features - lowest) / (highest - lowest).clamp(min=1e-12)
-        with at_rest(model), torch.no_grad():
+        with frozen(model), torch.no_grad(), inference(model):
             scores = torch.cat(
                 [
                     class_scores(model(image * upsample(part, image.shape[-2:]).unsqueeze(1).to(image)))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
-from dlrun.explainer.explainer import class_scores, upsample
+from dlrun.explainer.explainer import upsample
+from dlrun.model.inference import inference
+from dlrun.model.logits import class_logits
 
 
 def deletion_and_insertion(
-    model: Callable[[Tensor], Tensor] | nn.Module, images: Tensor, classes: Tensor, maps: Tensor, steps: int
+    model: nn.Module, images: Tensor, classes: Tensor, maps: Tensor, steps: int
 ) -> tuple[Tensor, Tensor]:
     """The area under the curve of a class's probability while pixels go, or come, in the order of a map.
 
@@ -38,9 +38,9 @@ def deletion_and_insertion(
     for step in range(steps + 1):
         first = rank < step / steps * order.shape[2]
         mixed = torch.stack([torch.where(first, even, whole), torch.where(first, whole, even)])
-        with torch.inference_mode():
-            scores = class_scores(model(mixed.flatten(0, 2)))
-        probabilities = scores.softmax(dim=1).view(2, count, asked, -1)
+        with torch.inference_mode(), inference(model):
+            logits = class_logits(model(mixed.flatten(0, 2)).float())
+        probabilities = logits.softmax(dim=1).view(2, count, asked, -1)
         curves.append(probabilities.gather(3, classes.expand(2, -1, -1).unsqueeze(3)).squeeze(3))
     deletion, insertion = torch.trapezoid(torch.stack(curves), dx=1 / steps, dim=0)
     return deletion, insertion

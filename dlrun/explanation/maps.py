@@ -1,4 +1,4 @@
-"""Maps of some examples by several explainers, and how far they deserve belief."""
+"""Maps of some examples by several explainers, and how far they can be trusted."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from torch import Tensor, nn
 
 from dlrun import interrupt
 from dlrun.attack.attack import Attack
+from dlrun.attack.ball import largest
 from dlrun.compute.precision import Precision
 from dlrun.dataset.examples import Examples
-from dlrun.explainer.explainer import Explainer, class_scores
+from dlrun.explainer.explainer import Explainer
 from dlrun.explanation import faithfulness
 from dlrun.explanation.sanity import cascade, rank_correlation
+from dlrun.model.inference import inference
+from dlrun.model.logits import class_logits
 
 
 @dataclass
@@ -110,7 +113,7 @@ class Explanation:
             after=after,
             maps=maps_after,
             correlations=rank_correlation(maps, maps_after),
-            linf=(images - self.examples.images).abs().amax(dim=(1, 2, 3)).cpu(),
+            linf=largest(images - self.examples.images).cpu(),
             right=(seen == labels).cpu(),
             still_right=(after.probabilities.argmax(dim=1) == labels).cpu(),
         )
@@ -192,9 +195,9 @@ class UnderAttack:
 
 def probabilities(model: nn.Module, images: Tensor, batch_size: int, precision: Precision) -> Tensor:
     """The probability of every class for images (N, C, H, W): float (N, K)."""
-    with torch.no_grad(), precision.autocast():
-        scores = [class_scores(model(part)) for part in torch.split(images, batch_size)]
-    return torch.cat(scores).softmax(dim=1)
+    with torch.no_grad(), precision.autocast(), inference(model):
+        logits = [class_logits(model(part).float()) for part in torch.split(images, batch_size)]
+    return torch.cat(logits).softmax(dim=1)
 
 
 def verdict(name: str, own: Faithfulness, baselines: dict[str, Faithfulness]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +12,8 @@ from torch import Tensor, nn
 from dlrun.compute.precision import TYPES, Precision
 from dlrun.errors import UserError
 from dlrun.model.finetuned import head_name
-from dlrun.model.fused import fused
+from dlrun.model.frozen import freeze
+from dlrun.model.inference import fast_copy
 from dlrun.model.normalized import Normalized
 
 
@@ -35,13 +35,9 @@ class Backbone:
 
         It gives the model's own features, but for rounding.
         """
-        body = copy.deepcopy(self.model).eval().requires_grad_(False)
+        body = freeze(copy.deepcopy(self.model))
         body.network.set_submodule(head_name(body.network), nn.Identity())
-        kind = TYPES[self.precision.resolved]
-        made = fused(body.network, dtype=kind)
-        if made is None:
-            warnings.warn("torch.fx cannot follow the network: it runs as it is, not as fast as it could", stacklevel=1)
-        body.network = (body.network if made is None else made[0]).to(kind).to(memory_format=torch.channels_last)
+        body.network = fast_copy(body.network, TYPES[self.precision.resolved])
         return body
 
     @torch.inference_mode()
@@ -52,9 +48,7 @@ class Backbone:
             UserError: the network does something with its last layer's output, or with its input's shape before.
         """
         body, kind = self.body, TYPES[self.precision.resolved]
-        if body.normalizes:
-            images = (images - body.mean) / body.std
-        found: Tensor = body.network(images.to(kind, memory_format=torch.channels_last))
+        found: Tensor = body.network(body.normalize(images).to(kind, memory_format=torch.channels_last))
         inputs = self.model.network.get_submodule(head_name(self.model.network)).in_features
         if found.ndim != 2 or found.shape[1] != inputs:
             shape = "x".join(map(str, found.shape[1:]))

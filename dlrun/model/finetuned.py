@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision import models
 
 from dlrun.errors import UserError, suggest
+from dlrun.model.frozen import freeze
 from dlrun.model.normalized import Normalized
 
 
@@ -87,7 +88,7 @@ class OnFeatures(Normalized):
     def __init__(self, model: Normalized, head: str) -> None:
         super().__init__(model.network, None, None)
         self.head = head
-        self.network.eval().requires_grad_(False)
+        freeze(self.network)
         self.network.get_submodule(head).requires_grad_(True)
 
     def forward(self, features: Tensor) -> Tensor:

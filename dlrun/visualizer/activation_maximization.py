@@ -12,10 +12,11 @@ from torchvision.transforms.functional import gaussian_blur
 
 from dlrun import interrupt
 from dlrun.errors import UserError
-from dlrun.explainer.explainer import at_rest, class_scores
 from dlrun.explainer.layer import hooks, named
 from dlrun.figure.curves import curves as draw_curves
 from dlrun.figure.layer_grid import layer_grid
+from dlrun.model.frozen import frozen
+from dlrun.model.logits import class_scores
 from dlrun.model.normalized import Normalized
 from dlrun.visualizer.visualizer import Shown, Subject, Visualizer
 
@@ -133,7 +134,7 @@ class ActivationMaximization(Visualizer):
         optimizer = torch.optim.Adam([variable], lr=self.lr)
         keep = {round(k * self.steps / max(1, self.frames - 1)) for k in range(self.frames)}
         values, film = [], []
-        with at_rest(model), torch.enable_grad():
+        with frozen(model), torch.enable_grad():
             for step in range(self.steps + 1):
                 interrupt.check()
                 picture = image()
@@ -198,7 +199,7 @@ class ActivationMaximization(Visualizer):
         if layer is not None:
             kept: list[int] = []
             note = hooks([named(model, layer)], lambda *parts: kept.append(parts[2].shape[1]))
-            with at_rest(model), torch.no_grad(), note:
+            with frozen(model), torch.no_grad(), note:
                 model(torch.zeros(1, *subject.size))
             if not kept:
                 raise UserError(f"visualizer.layers={layer}: the model does not use this layer")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from dlrun.attack.pgd import PGD
 from dlrun.attack.square import Square
 from dlrun.attack.victim import Victim
 from dlrun.errors import UserError
+from dlrun.model.frozen import frozen
+from dlrun.model.inference import input_gradients
 from tests.attack.models import CLASSES, images, model
 
 
@@ -199,6 +202,22 @@ def test_apgd_is_about_as_strong_as_that_of_torchattacks() -> None:
     assert robust(APGD(0.02, steps=50)) == pytest.approx(found, abs=0.034)  # two images
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_apgd_keeps_the_best_restart_also_in_training(norm: Any) -> None:
+    pixels, targets = images(60)
+
+    def climb(restarts: int) -> Tensor:
+        torch.manual_seed(5)
+        attack = APGD(0.02 if norm == "linf" else 0.1, norm, steps=4, restarts=restarts)
+        with torch.no_grad():
+            return negative_log(model()(attack(model(), pixels, targets, leave=False)), targets)
+
+    values = [climb(restarts) for restarts in (1, 2, 3, 4)]
+    for fewer, more in pairwise(values):
+        assert bool((more >= fewer - 1e-5).all())
+        assert bool((more > fewer + 1e-4).any())
+
+
 def test_apgd_looks_at_its_steps_when_the_paper_says() -> None:
     assert sorted(APGD(0.1, steps=100).looks()) == [22, 41, 58, 70, 80, 87, 93, 99]
 
@@ -251,10 +270,7 @@ def test_the_fast_gradient_of_images_is_autograds(
     weights = torch.randn_like(net(pixels))
     slow = pixels.clone().requires_grad_()
     (expected,) = torch.autograd.grad((net(slow) * weights).sum(), slow)
-    from dlrun.attack.input_gradient import fast_input_gradients
-    from dlrun.attack.victim import frozen
-
-    with frozen(net), fast_input_gradients(net):
+    with frozen(net), input_gradients(net):
         assert type(net[0].forward).__name__ == "partial"
         _, _, found = Victim(net).gradient(pixels, lambda logits: (logits * weights).sum(1))
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
@@ -286,7 +302,7 @@ def test_a_model_without_gradient_is_refused_and_yields_to_queries() -> None:
 def test_images_outside_the_box_are_refused(value: float) -> None:
     pixels, targets = images()
     pixels[3, 0, 2, 2] = value
-    with pytest.raises(UserError, match=r"pixels in \[0,1\]"):
+    with pytest.raises(UserError, match=r"values in \[0,1\]"):
         FGSM(0.1)(model(), pixels, targets)
 
 

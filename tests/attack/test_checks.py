@@ -7,12 +7,17 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
+from dlrun.attack import checks
+from dlrun.attack.apgd import APGD
+from dlrun.attack.attack import Attack
+from dlrun.attack.auto import Auto
 from dlrun.attack.checks import not_falling, signs_of_masking
 from dlrun.attack.fgsm import FGSM
 from dlrun.attack.pgd import PGD
 from dlrun.attack.square import Square
 from dlrun.experiment.statistics import wilson
-from tests.attack.models import Rounded, Through, images, model
+from dlrun.model.inference import inference
+from tests.attack.models import CLASSES, Rounded, Through, images, model
 
 
 class Sawtooth(nn.Module):
@@ -34,7 +39,7 @@ def test_a_masked_model_is_flagged(name: str) -> None:
     torch.manual_seed(0)
     masked = PLANTED[name]
     pixels, _ = images(60)
-    found = signs_of_masking(masked, PGD(0.02), pixels, masked(pixels).argmax(1))
+    found = signs_of_masking(masked, PGD(0.02), pixels, masked(pixels).argmax(1)).warnings
     assert found[-1].startswith("signs of gradient masking")
 
 
@@ -42,7 +47,7 @@ def test_the_signs_have_their_names() -> None:
     torch.manual_seed(0)
     masked = PLANTED["rounded pixels"]
     pixels, _ = images(60)
-    found = " ".join(signs_of_masking(masked, PGD(0.02), pixels, masked(pixels).argmax(1)))
+    found = " ".join(signs_of_masking(masked, PGD(0.02), pixels, masked(pixels).argmax(1)).warnings)
     assert "vanishing gradients: exactly zero in every pixel for 100% of the images" in found
     assert "black-box attack is stronger than PGD" in found
     assert "eps=1 allows any image, and yet PGD leaves" in found
@@ -51,11 +56,11 @@ def test_the_signs_have_their_names() -> None:
 @pytest.mark.parametrize("attack", [PGD(0.02), FGSM(0.02), Square(0.02, queries=20), PGD(0.1, norm="l2")])
 def test_an_honest_model_is_not(attack: PGD) -> None:
     torch.manual_seed(0)
-    assert signs_of_masking(model(), attack, *images(60)) == []
+    assert signs_of_masking(model(), attack, *images(60)).warnings == []
 
 
 def test_a_pgd_that_hardly_moves_is_weaker_than_one_step() -> None:
-    found = signs_of_masking(model(), PGD(0.02, step_size=1e-6, random_start=False), *images(60))
+    found = signs_of_masking(model(), PGD(0.02, step_size=1e-6, random_start=False), *images(60)).warnings
     assert found[0].startswith("PGD is weaker than FGSM")
 
 
@@ -69,3 +74,69 @@ def test_accuracy_must_fall_with_eps() -> None:
 def test_the_interval_is_scipys(count: int, total: int) -> None:
     theirs = binomtest(count, total).proportion_ci(method="wilson")
     assert wilson(count, total) == pytest.approx((theirs.low, theirs.high), abs=1e-6)
+
+
+class Counted(nn.Module):
+    """A model without convolutions, so that it always runs itself; counts the images that it has seen."""
+
+    def __init__(self, inside: nn.Module) -> None:
+        super().__init__()
+        self.inside, self.seen = inside, 0
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        self.seen += len(pixels)
+        logits: Tensor = self.inside(pixels)
+        return logits
+
+
+def dense(scale: float) -> Counted:
+    torch.manual_seed(0)
+    return Counted(Through(nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES)), scale=scale)).eval()
+
+
+@pytest.mark.parametrize("attack", [PGD(0.02), FGSM(0.02), FGSM(0.3), APGD(0.02, restarts=2), Square(0.02), Auto(0.02)])
+def test_the_checks_see_no_more_images_than_the_attack(attack: Attack) -> None:
+    masked, (pixels, _) = dense(1e6), images(60)  # the worst case: gradients vanish, and nothing is fooled
+    for victim in (masked, dense(1.0)):
+        targets = victim(pixels).argmax(1)
+        attacked = attack.at(attack.eps)
+        resist = victim(attacked(victim, pixels, targets)).argmax(1) == targets
+        victim.seen = 0
+        checked = signs_of_masking(victim, attack, pixels, targets, resist, budget=attacked.queries)
+        assert victim.seen == checked.queries <= attacked.queries
+        assert 0 < checked.examples <= 60
+
+
+def test_the_more_examples_the_sooner_the_model_gives_way() -> None:
+    pixels, _ = images(60)
+    counts = []
+    for victim in (dense(1e6), dense(1.0)):
+        targets = victim(pixels).argmax(1)
+        checked = signs_of_masking(victim, PGD(0.2), pixels, targets, budget=1000)
+        assert checked.queries <= 1000
+        counts.append(checked.examples)
+    assert 0 < 2 * counts[0] < counts[1]
+    assert signs_of_masking(dense(1.0), PGD(0.2), pixels, targets).examples == 60  # no budget: all of them
+
+
+def test_what_is_known_to_resist_is_not_attacked_again() -> None:
+    pixels, _ = images(60)
+    victim = dense(1.0)
+    targets = victim(pixels).argmax(1)
+    resist = victim(PGD(0.02)(victim, pixels, targets)).argmax(1) == targets
+    known = signs_of_masking(victim, PGD(0.02), pixels, targets, resist)
+    assert known.queries < signs_of_masking(victim, PGD(0.02), pixels, targets).queries
+    lies = signs_of_masking(victim, PGD(0.02), pixels, targets, torch.ones(60, dtype=torch.bool))
+    assert lies.warnings[0].startswith("PGD is weaker than FGSM: accuracy 1.0000 against ")
+
+
+def test_no_budget_no_check() -> None:
+    checked = signs_of_masking(PLANTED["rounded pixels"], PGD(0.02), *images(10), budget=5)
+    assert (checked.warnings, checked.examples, checked.queries) == ([], 0, 0)
+
+
+def test_the_checks_run_the_fast_inference(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[bool] = []
+    monkeypatch.setattr(checks, "inference", lambda model: (taken.append(True), inference(model))[1])
+    signs_of_masking(model(), PGD(0.02), *images(5))
+    assert taken
