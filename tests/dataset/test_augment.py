@@ -10,7 +10,9 @@ from torch.nn import functional as F
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
 
-from dlrun.dataset.augment import Augment, cutmix, mixup, random_affine, random_crop, random_erase, random_flip
+from dlrun.dataset import augment
+from dlrun.dataset.augment import Augment, random_affine, random_crop, random_erase, random_flip
+from dlrun.dataset.field import images as fields
 
 EACH: list[dict[str, Any]] = [
     {"crop": 4},
@@ -39,6 +41,23 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+def augmented(
+    images: Tensor, targets: Tensor, num_classes: int, rng: np.random.Generator, **options: Any
+) -> tuple[Tensor, Tensor]:
+    batch = Augment(**options)({"image": images, "target": targets}, fields(), num_classes, rng)
+    return batch["image"], batch["target"]
+
+
+def mixup(images: Tensor, targets: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    batch = augment.mixup({"image": images, "target": targets}, alpha, rng)
+    return batch["image"], batch["target"]
+
+
+def cutmix(images: Tensor, targets: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    batch = augment.cutmix({"image": images, "target": targets}, alpha, rng)
+    return batch["image"], batch["target"]
+
+
 def noise(count: int = 32, size: int = 12) -> Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0))
 
@@ -61,20 +80,20 @@ def flat(values: Tensor, size: int = 10) -> Tensor:
 
 @pytest.mark.parametrize("options", EACH, ids=lambda options: "+".join(options))
 def test_the_same_seed_gives_the_same_batch(options: dict[str, Any]) -> None:
-    first, second = (Augment(**options)(noise(), torch.arange(32), 32, rng(7)) for _ in range(2))
+    first, second = (augmented(noise(), torch.arange(32), 32, rng(7), **options) for _ in range(2))
     assert torch.equal(first[0], second[0])
     assert torch.equal(first[1], second[1])
 
 
 @pytest.mark.parametrize("options", EACH, ids=lambda options: "+".join(options))
 def test_another_seed_gives_another_batch(options: dict[str, Any]) -> None:
-    first, second = (Augment(**options)(noise(), torch.arange(32), 32, rng(seed))[0] for seed in (7, 8))
+    first, second = (augmented(noise(), torch.arange(32), 32, rng(seed), **options)[0] for seed in (7, 8))
     assert not torch.equal(first, second)
 
 
 @pytest.mark.parametrize("options", EACH, ids=lambda options: "+".join(options))
 def test_values_stay_between_0_and_1(options: dict[str, Any]) -> None:
-    images, _ = Augment(**options)(noise(256).round(), torch.arange(256), 256, rng())
+    images, _ = augmented(noise(256).round(), torch.arange(256), 256, rng(), **options)
     assert images.min() >= -1e-6
     assert images.max() <= 1 + 1e-6
 
@@ -85,42 +104,42 @@ def test_values_stay_between_0_and_1(options: dict[str, Any]) -> None:
     ids=["crop", "flip", "rotate", "translate", "scale"],
 )
 def test_equal_images_of_a_batch_come_out_different(options: dict[str, Any], at_least: int) -> None:
-    images, _ = Augment(**options)(noise(1).expand(32, -1, -1, -1), torch.zeros(32, dtype=torch.int64), 10, rng())
+    images, _ = augmented(noise(1).expand(32, -1, -1, -1), torch.zeros(32, dtype=torch.int64), 10, rng(), **options)
     assert distinct(images) >= at_least
 
 
 @pytest.mark.parametrize("options", [{"mixup": 1.0}, {"cutmix": 1.0}], ids=["mixup", "cutmix"])
 def test_every_image_is_mixed_by_a_share_of_its_own(options: dict[str, Any]) -> None:
-    _, targets = Augment(**options)(noise(32, 64), torch.arange(32), 32, rng())
+    _, targets = augmented(noise(32, 64), torch.arange(32), 32, rng(), **options)
     assert distinct(targets.diagonal()) >= 28
 
 
 def test_nothing_switched_on_changes_nothing() -> None:
-    images, targets = Augment()(noise(), torch.arange(32), 32, rng())
+    images, targets = augmented(noise(), torch.arange(32), 32, rng())
     assert torch.equal(images, noise())
     assert torch.equal(targets, torch.arange(32))
 
 
 def test_a_crop_is_a_window_of_the_padded_image() -> None:
     images = noise(40, 6)
-    for image, crop in zip(F.pad(images, (2, 2, 2, 2)), random_crop(images, 2, rng()), strict=True):
+    for image, crop in zip(F.pad(images, (2, 2, 2, 2)), random_crop(len(images), 2, rng())(images), strict=True):
         windows = [image[:, top : top + 6, left : left + 6] for top in range(5) for left in range(5)]
         assert any(torch.equal(crop, window) for window in windows)
 
 
 def test_crops_reach_every_window() -> None:
-    crops = random_crop(noise(1, 6).expand(1000, -1, -1, -1), 2, rng())
+    crops = random_crop(1000, 2, rng())(noise(1, 6).expand(1000, -1, -1, -1))
     assert distinct(crops) == 25
 
 
 def test_flip_of_probability_1_mirrors_left_and_right() -> None:
     images = noise()
-    assert torch.equal(random_flip(images, 1.0, rng()), images[..., torch.arange(11, -1, -1)])
+    assert torch.equal(random_flip(len(images), 1.0, rng())(images), images[..., torch.arange(11, -1, -1)])
 
 
 def test_flip_mirrors_its_share_of_the_images() -> None:
     images = noise(2000, 4)
-    flipped = random_flip(images, 0.3, rng())
+    flipped = random_flip(len(images), 0.3, rng())(images)
     mirrored = (flipped == images.flip(-1)).all(dim=(1, 2, 3))
     kept = (flipped == images).all(dim=(1, 2, 3))
     assert (mirrored ^ kept).all()
@@ -129,23 +148,23 @@ def test_flip_mirrors_its_share_of_the_images() -> None:
 
 def test_affine_of_zero_ranges_is_the_identity() -> None:
     images = noise()
-    torch.testing.assert_close(random_affine(images, 0, 0, 0, rng()), images, atol=1e-5, rtol=0)
+    torch.testing.assert_close(random_affine(len(images), 0, 0, 0, rng())(images), images, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("angle", [15.0, 90.0, 137.0])
 def test_rotation_matches_torchvision(angle: float) -> None:
     # torchvision counts angles clockwise
     expected = reference.affine(smooth(), -angle, [0, 0], 1.0, [0, 0], interpolation=InterpolationMode.BILINEAR)
-    torch.testing.assert_close(random_affine(smooth(), angle, 0, 0, Highest()), expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(random_affine(1, angle, 0, 0, Highest())(smooth()), expected, atol=1e-4, rtol=0)
 
 
 def test_scaling_matches_torchvision() -> None:
     expected = reference.affine(smooth(), 0, [0, 0], 1.3, [0, 0], interpolation=InterpolationMode.BILINEAR)
-    torch.testing.assert_close(random_affine(smooth(), 0, 0, 0.3, Highest()), expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(random_affine(1, 0, 0, 0.3, Highest())(smooth()), expected, atol=1e-4, rtol=0)
 
 
 def test_translation_is_a_share_of_the_image() -> None:
-    moved = random_affine(smooth(), 0, 0.25, 0, Highest())
+    moved = random_affine(1, 0, 0.25, 0, Highest())(smooth())
     expected = F.pad(smooth()[..., 8:, 8:], (0, 8, 0, 8))  # by 8 of 32 pixels, up and left
     torch.testing.assert_close(moved, expected, atol=1e-4, rtol=0)
 
@@ -153,7 +172,7 @@ def test_translation_is_a_share_of_the_image() -> None:
 def test_rotations_spread_evenly_over_both_directions() -> None:
     dot = torch.zeros(2000, 1, 65, 65)
     dot[:, :, 31:34, 60:63] = 1  # to the right of the centre
-    turned = random_affine(dot, 40, 0, 0, rng())
+    turned = random_affine(len(dot), 40, 0, 0, rng())(dot)
     place = torch.arange(65.0) - 32
     x, y = (turned.sum(dim=axes) @ place for axes in ((1, 2), (1, 3)))
     angles = torch.rad2deg(torch.atan2(y, x))
@@ -223,14 +242,13 @@ def test_cutmix_pastes_the_area_that_is_drawn() -> None:
 
 @pytest.mark.parametrize("options", [{"mixup": 0.4}, {"cutmix": 1.0}], ids=["mixup", "cutmix"])
 def test_mixed_targets_sum_to_one(options: dict[str, Any]) -> None:
-    _, targets = Augment(**options)(noise(64), torch.arange(64) % 10, 10, rng())
+    _, targets = augmented(noise(64), torch.arange(64) % 10, 10, rng(), **options)
     assert targets.shape == (64, 10)
     torch.testing.assert_close(targets.sum(dim=1), torch.ones(64))
 
 
 def test_with_both_on_half_of_the_batches_get_mixup_and_half_cutmix() -> None:
-    augment = Augment(mixup=1.0, cutmix=1.0)
     values = torch.linspace(0, 1, 8)
-    outputs = [augment(flat(values), torch.arange(8), 8, rng(seed))[0] for seed in range(300)]
+    outputs = [augmented(flat(values), torch.arange(8), 8, rng(seed), mixup=1.0, cutmix=1.0)[0] for seed in range(300)]
     blended = [bool((images.flatten(1).std(dim=1) < 1e-6).all()) for images in outputs]
     assert np.mean(blended) == pytest.approx(0.5, abs=0.1)

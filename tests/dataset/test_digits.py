@@ -6,12 +6,12 @@ import torch
 from sklearn.datasets import load_digits
 
 from dlrun.dataset.digits import load
-from dlrun.dataset.source import Source, TensorSource
+from dlrun.dataset.source import MapStyle, TensorSource, classes
 
 
-def images_of(source: Source) -> np.ndarray:
+def images_of(source: MapStyle) -> np.ndarray:
     assert isinstance(source, TensorSource)
-    return source.images.numpy()
+    return source.tensors["image"].numpy()
 
 
 def rows(images: np.ndarray, targets: np.ndarray) -> list[tuple[int, ...]]:
@@ -28,20 +28,20 @@ def test_pixels_at_8x8_are_those_of_scikit_learn_over_all_bytes() -> None:
     splits, digits = load(8), load_digits()
     expected = [[round(x * 255 / 16) for x in image.flat] for image in digits.images]
     both = np.concatenate([images_of(splits.train), images_of(splits.test)])
-    targets = torch.cat([splits.train.targets, splits.test.targets])
+    targets = torch.cat([classes(splits.train), classes(splits.test)])
     assert rows(both, targets.numpy()) == rows(np.array(expected), digits.target)
 
 
 def test_training_and_test_share_no_image() -> None:
     splits = load(8)
-    train, test = (rows(images_of(split), split.targets.numpy()) for split in (splits.train, splits.test))
+    train, test = (rows(images_of(split), classes(split).numpy()) for split in (splits.train, splits.test))
     assert not set(train) & set(test)
 
 
 def test_the_test_set_has_its_share_of_every_class() -> None:
     splits = load(8)
     there = np.bincount(load_digits().target)
-    taken = np.bincount(splits.test.targets.numpy())
+    taken = np.bincount(classes(splits.test).numpy())
     np.testing.assert_allclose(taken, there * 359 / 1797, atol=1)
 
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from dlrun.dataset.image_folder import FileSource, load
-from dlrun.dataset.source import Splits
+from dlrun.dataset.source import Splits, classes
 from dlrun.errors import UserError
 from tests.conftest import QUICK, Dlrun
 
@@ -46,7 +46,7 @@ def test_the_folders_train_val_and_test_are_the_splits(tmp_path: Path) -> None:
         tree(tmp_path / split, cat=counts[0], dog=counts[1])
     splits = load(str(tmp_path), 8)
     assert splits.val is not None
-    targets = [split.targets.tolist() for split in (splits.train, splits.val, splits.test)]
+    targets = [classes(split).tolist() for split in (splits.train, splits.val, splits.test)]
     assert targets == [[0] * 5 + [1] * 4, [0] + [1] * 2, [0] * 2 + [1]]
     assert splits.classes == ["cat", "dog"]
 
@@ -54,7 +54,7 @@ def test_the_folders_train_val_and_test_are_the_splits(tmp_path: Path) -> None:
 def test_every_image_has_the_class_of_its_folder(tmp_path: Path) -> None:
     splits = load(str(tree(tmp_path, cat=6, dog=7)), 8, test_fraction=0.3)
     for split in (splits.train, splits.test):
-        names = [splits.classes[target] for target in split.targets.tolist()]
+        names = [splits.classes[target] for target in classes(split).tolist()]
         assert names == [path.parent.name for path in files(split)]
 
 
@@ -62,7 +62,7 @@ def test_images_in_deeper_folders_are_found(tmp_path: Path) -> None:
     tree(tmp_path, cat=1, dog=2)
     picture(tmp_path / "cat" / "2021" / "may" / "x.png")
     splits = load(str(tmp_path), 8, test_fraction=0)
-    assert splits.train.targets.tolist() == [0, 0, 1, 1]
+    assert classes(splits.train).tolist() == [0, 0, 1, 1]
 
 
 def test_suffixes_in_capitals_are_found(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def split_names(splits: Splits) -> tuple[set[Path], set[Path]]:
 def test_one_folder_is_split_class_by_class(tmp_path: Path) -> None:
     splits = load(str(tree(tmp_path, cat=10, dog=20)), 8, test_fraction=0.2)
     assert splits.val is None
-    assert splits.test.targets.tolist() == [0] * 2 + [1] * 4
+    assert classes(splits.test).tolist() == [0] * 2 + [1] * 4
     train, test = split_names(splits)
     assert train | test == {path for path in tmp_path.rglob("*") if path.is_file()}
     assert not train & test
@@ -166,7 +166,7 @@ def test_unreadable_files_are_left_out_counted_and_named(tmp_path: Path, capsys:
     (tmp_path / "dog" / "e.png").write_bytes(b"")
     splits = load(str(tmp_path), 8, test_fraction=0, on_error="skip")
     assert files(splits.train) == files(whole.train)
-    assert torch.equal(splits.train.targets, whole.train.targets)
+    assert torch.equal(classes(splits.train), classes(whole.train))
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("warning: dataset.root: 5 of 15 files left out: ")
     assert [str(path) in line for path in broken] == [True, True, True, False]

@@ -7,22 +7,25 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 
 from dlrun.dataset import points
-from dlrun.dataset.source import Splits, are_points
+from dlrun.dataset.source import Splits
 
 
 def arrays(splits: Splits, part: str = "train") -> tuple[Tensor, Tensor]:
     source = getattr(splits, part)
-    return source.images.flatten(1), source.targets
+    return source.tensors["point"], source.targets
 
 
 @pytest.mark.parametrize("splits", [points.gate("xor"), points.blobs(50), points.moons(50), points.polygons(50)])
-def test_points_are_images_of_two_channels_and_one_pixel_in_the_unit_square(splits: Splits) -> None:
+def test_points_are_vectors_of_two_in_the_unit_square(splits: Splits) -> None:
+    assert next(iter(splits.fields)) == "point"
+    assert not splits.fields["point"].is_picture
     for source in (splits.train, splits.test):
-        assert are_points(source[0])
-        assert source[0].dtype == torch.float32
-        values = torch.stack([source[index] for index in range(len(source))])
+        items = [source[index] for index in range(len(source))]
+        values = torch.stack([item["point"] for item in items])
+        assert values.dtype == torch.float32
+        assert values.shape == (len(source), 2)
         assert 0 <= values.min() <= values.max() <= 1
-        assert set(source.targets.tolist()) == {0, 1}
+        assert {int(item["target"]) for item in items} == {0, 1}
 
 
 @pytest.mark.parametrize(

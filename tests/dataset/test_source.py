@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.transforms.v2 import functional as reference
 
-from dlrun.dataset.source import TensorSource, fit, from_arrays, stratified
+from dlrun.dataset.field import fit
+from dlrun.dataset.source import from_arrays, labelled, stratified
 
 fixed = settings(derandomize=True, deadline=None, max_examples=50)
 
@@ -57,19 +58,19 @@ def test_images_that_fit_already_stay_as_they_are() -> None:
 
 def test_grey_arrays_get_a_channel() -> None:
     images = pixels(4, 5, 6)
-    assert torch.equal(from_arrays(images.numpy(), [0, 1, 2, 3]).images[:, 0], images)
+    assert torch.equal(from_arrays(images.numpy(), [0, 1, 2, 3]).tensors["image"][:, 0], images)
 
 
 def test_colour_arrays_get_their_channels_first() -> None:
     images = pixels(4, 5, 6, 3)
-    assert torch.equal(from_arrays(images.numpy(), [0, 1, 2, 3])[2][1], images[2, :, :, 1])
+    assert torch.equal(from_arrays(images.numpy(), [0, 1, 2, 3])[2]["image"][1], images[2, :, :, 1])
 
 
 def test_a_subset_keeps_images_and_targets_together() -> None:
-    whole = TensorSource(pixels(9, 1, 2, 2), torch.arange(9))
+    whole = labelled(pixels(9, 1, 2, 2), torch.arange(9))
     part = whole.subset(torch.tensor([5, 2]))
     assert part.targets.tolist() == [5, 2]
-    assert torch.equal(part.images, whole.images[[5, 2]])
+    assert torch.equal(part.tensors["image"], whole.tensors["image"][[5, 2]])
 
 
 labels = st.lists(st.integers(0, 5), min_size=1, max_size=120).map(torch.tensor)
