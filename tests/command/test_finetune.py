@@ -180,10 +180,15 @@ def test_kept_features_equal_those_of_every_epoch_anew(finetune: Dlrun) -> None:
 
 def test_augmented_views_are_kept_too_and_are_the_epochs_one_after_another(finetune: Dlrun) -> None:
     flip = ("dataset.augment.flip=0.5", "dataset.augment.crop=4")
+    flip += ("dataset.batch_size=32", "optimizer.lr=0.1")  # all in one batch, by which the images are augmented
     assert finetune("hydra.run.dir=kept", *flip, "views=3").status == 0
-    assert finetune("hydra.run.dir=live", *flip, "views=0", "dataset.batch_size=32").status == 0
+    assert finetune("hydra.run.dir=live", *flip, "views=0").status == 0
+    kept, live = state("kept", "last")["fc.weight"], state("live", "last")["fc.weight"]
+    torch.testing.assert_close(kept, live, rtol=1e-4, atol=1e-5)
+    assert finetune("hydra.run.dir=once", *flip, "views=1").status == 0
+    assert not torch.allclose(kept, state("once", "last")["fc.weight"], rtol=1e-3, atol=1e-4)
     sizes = sorted(tuple(torch.load(path, weights_only=True)["features"].shape) for path in caches())
-    assert sizes == [(1, 7, 1024), (3, 17, 1024)]
+    assert sizes == [(1, 7, 1024), (1, 17, 1024), (3, 17, 1024)]
     views = max((torch.load(path, weights_only=True)["features"] for path in caches()), key=len)
     assert not torch.allclose(views[0], views[1])
     mixed = finetune("dataset.augment.mixup=1")

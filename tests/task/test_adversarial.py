@@ -56,7 +56,7 @@ def test_the_loss_is_that_of_attacked_images() -> None:
 
 def test_a_mix_is_the_weighted_mean_of_both_losses() -> None:
     net, given = model().train(), batch()
-    clean, attacked, mixed = (float(trained(task(mix=mix), net, given).loss) for mix in (0.0, 1.0, 0.3))
+    clean, attacked, mixed = (float(trained(task(mix=mix), net, given).loss.detach()) for mix in (0.0, 1.0, 0.3))
     assert clean == pytest.approx(float(F.cross_entropy(net(given["image"]), given["target"])))
     assert mixed == pytest.approx(0.3 * attacked + 0.7 * clean, rel=1e-5)
 

@@ -68,4 +68,5 @@ def test_a_training_stands_beside_pca_and_draws_both(dlrun: Dlrun) -> None:
     pca = PCA(8, svd_solver="full").fit(train)
     expected = np.square(pca.inverse_transform(pca.transform(test)) - test).mean()
     assert metrics["test/pca_loss"] == pytest.approx(expected, rel=1e-4)
-    assert {file.name for file in Path("run/figures").iterdir()} == {"reconstructions.png", "interpolation.png"}
+    names = {file.name for file in Path("run/figures").iterdir()}
+    assert names == {"samples.png", "reconstructions.png", "interpolation.png"}
