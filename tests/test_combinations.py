@@ -21,7 +21,10 @@ from tests.conftest import QUICK, Dlrun
         (("scheduler.warmup_epochs=3",), "scheduler.warmup_epochs=3: more than trainer.epochs=2"),
         (("scheduler.warmup_steps=9", "trainer.steps=5"), "scheduler.warmup_steps=9: more than trainer.steps=5"),
         (("trainer.validate_every=3",), "trainer.validate_every=3: more than trainer.epochs=2"),
-        (("model=lenet",), "model=LeNet: cannot take images of 1x8x8"),
+        (
+            ("model=lenet",),
+            "model: lenet takes images of 12x12 or more, not 8x8; expected dataset.image_size=12 or more",
+        ),
         (("model.num_classes=7",), "model=Linear: gives 7 outputs for an image; expected 10"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 
 class Normalized(nn.Module):
@@ -39,8 +39,12 @@ class Normalized(nn.Module):
         """Inputs (B, C, ...) in [0,1] as the network takes them."""
         if not self.normalizes:
             return inputs
-        mean, std = self.mean, self.std
-        if inputs.ndim != 4:
-            shape = (-1, *[1] * (inputs.ndim - 2))
-            mean, std = mean.view(shape), std.view(shape)
-        return (inputs - mean).div_(std)
+        return _normalized(inputs, self.mean, self.std)
+
+
+@fx.wrap  # one step of a traced model, which cannot branch on a size
+def _normalized(inputs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    if inputs.ndim != 4:
+        shape = (-1, *[1] * (inputs.ndim - 2))
+        mean, std = mean.view(shape), std.view(shape)
+    return (inputs - mean).div_(std)
