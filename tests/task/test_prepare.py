@@ -104,7 +104,7 @@ def test_a_step_of_plain_descent_is_rosenblatts_rule() -> None:
     points, targets = torch.randn(40, 2, generator=generator), torch.arange(40) % 2
     net = nn.Module()
     net.network = Network(2, 1)
-    net.forward = net.network.forward  # type: ignore[method-assign]
+    net.forward = net.network.forward
     task, weight, updates = Perceptron(nn.Identity(), 2), torch.zeros(3), 0
     optimizer = torch.optim.SGD(net.network.parameters(), lr=0.5)
     for start in range(0, 40, 4):
@@ -124,7 +124,7 @@ def test_a_step_of_plain_descent_is_rosenblatts_rule() -> None:
 def test_an_evaluation_counts_no_update_and_measures_the_configs_loss() -> None:
     net = nn.Module()
     net.network = Network(2, 1)
-    net.forward = net.network.forward  # type: ignore[method-assign]
+    net.forward = net.network.forward
     given = {"point": torch.ones(3, 2), "target": torch.tensor([0, 1, 1])}
 
     class Loss(nn.Module):
