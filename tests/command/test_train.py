@@ -51,6 +51,9 @@ def test_the_folder_holds_what_the_design_says(run: Path) -> None:
         "checkpoints/last.pt",
         "checkpoints/previous.pt",
         "checkpoints/best.pt",
+        "figures/samples.png",
+        "figures/confusion_matrix.png",
+        "figures/most_wrong.png",
     }
     found = result(run)
     assert found["status"] == "completed"
@@ -96,7 +99,7 @@ def test_tensorboard_has_one_entry_with_every_curve(run: Path) -> None:
     for name in per_epoch - {"test/loss", "test/accuracy"}:
         curve = [event.value for event in found.Scalars(name)]
         assert curve == pytest.approx([float(row[name]) for row in rows(run)], rel=1e-6)
-    assert not [file for file in run.iterdir() if file.is_dir() and file.name != "checkpoints"]
+    assert {file.name for file in run.iterdir() if file.is_dir()} == {"checkpoints", "figures"}
 
 
 def test_tensorboard_has_pictures_texts_graph_and_layout(run: Path) -> None:

@@ -21,6 +21,7 @@ def test_points_are_vectors_of_two_in_the_unit_square(splits: Splits) -> None:
     assert next(iter(splits.fields)) == "point"
     assert not splits.fields["point"].is_picture
     for source in (splits.train, splits.test):
+        assert isinstance(source, TensorSource)
         items = [source[index] for index in range(len(source))]
         values = torch.stack([item["point"] for item in items])
         assert values.dtype == torch.float32
