@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
-from functools import partial
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from dlrun import __version__, paths
 from dlrun.config import help
 from dlrun.errors import RunError, UserError, sentence, suggest
+
+if TYPE_CHECKING:
+    from dlrun.config.compose import Request
 
 Made = TypeVar("Made")
 
@@ -64,7 +65,11 @@ def report(error: Exception) -> NoReturn:
 
 
 def run_verb(verb: str, arguments: list[str]) -> int:
-    """Run a verb on the config that its arguments compose (Hydra's grammar and flags); the exit status."""
+    """Run a verb on the config that its arguments compose (Hydra's grammar and flags); the exit status.
+
+    Raises:
+        UserError: the command line or the config is wrong.
+    """
     if verb not in paths.verbs():
         raise UserError(f"{verb}: no such verb; {suggest(verb, paths.verbs())}")
     if "--help" in arguments or "-h" in arguments:
@@ -72,14 +77,38 @@ def run_verb(verb: str, arguments: list[str]) -> int:
         return 0
     sys.path.append(os.getcwd())  # a user's own model.py; last, so that it hides nothing
     from dlrun.config import compose
-    from dlrun.run import sweep
     from dlrun.run.job import run_job
+    from dlrun.run.sweep import run_sweep
 
-    request = understood(partial(compose.parse, verb, arguments))
+    request = understood(lambda: compose.parse(verb, arguments), None)
     with compose.FrontDoor.opened(request) as door:
         if understood(door.shows, request):
             return 0
-        if not door.sweeps():
-            failure = understood(partial(door.run, run_job), request)
-        ...
+        if door.sweeps():
+            return understood(lambda: run_sweep(door, run_job), request)
+        failure = understood(lambda: door.run(run_job), request)
+    if failure is not None:
+        raise failure
     return 0
+
+
+def understood(call: Callable[[], Made], request: Request | None) -> Made:
+    """Call a part of the front door, with what Hydra has against the command line as lines that help.
+
+    Args:
+        call: what may raise an exception of Hydra or OmegaConf, by which no command has begun.
+        request: the command line; None where it could not be parsed.
+
+    Raises:
+        UserError: in the place of another exception.
+    """
+    try:
+        return call()
+    except (UserError, RunError):
+        raise
+    except Exception as error:
+        if wants_traceback():
+            raise
+        from dlrun.config import faults
+
+        raise UserError("\n".join(faults.lines(error, request))) from None

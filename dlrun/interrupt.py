@@ -69,7 +69,7 @@ def check() -> None:
     """Stop here if a signal has come, or the process that a worker works for has ended.
 
     Raises:
-        Interrupted: so it is.
+        Interrupted: stop requested.
     """
     if _requested is not None:
         raise Interrupted(_requested)

@@ -6,12 +6,12 @@ import json
 from dataclasses import asdict, dataclass
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from dlrun import build, paths
 from dlrun.compute import device, seeding
 from dlrun.compute.precision import Precision
+from dlrun.config.invocation import Invocation
 from dlrun.dataset.data import Data
 from dlrun.errors import UserError
 from dlrun.model import pretrained
@@ -50,7 +50,7 @@ def open_trained(config: DictConfig, run: Run, with_data: bool = True) -> Traine
         UserError: neither a run nor weights are given, or anything in the config is wrong.
     """
     build.check_targets(config)
-    classes = choose_weights(config)
+    classes = choose_weights(config, run.invocation)
     options = build.trainer_options(config)
     place = device.choose(options.device)
     seeding.seed_everything(config.seed, options.deterministic)
@@ -62,7 +62,7 @@ def open_trained(config: DictConfig, run: Run, with_data: bool = True) -> Traine
     return Trained(model, task, names, place, Precision(options.precision, place), data)
 
 
-def choose_weights(config: DictConfig) -> list[str] | None:
+def choose_weights(config: DictConfig, invocation: Invocation) -> list[str] | None:
     """Find the weights, which the config then names as a file, and the names of the classes that they tell apart.
 
     ``dataset=imagenet`` stands for what torchvision's weights were trained on: it takes their sizes, mean and std, but
@@ -83,14 +83,12 @@ def choose_weights(config: DictConfig) -> list[str] | None:
         except (FileNotFoundError, KeyError):
             return numbers
         return names
-    hydra = HydraConfig.get()
-    is_imagenet, name = hydra.runtime.choices["dataset"] == "imagenet", torchvision_name(config.model)
+    is_imagenet, name = invocation.choices["dataset"] == "imagenet", torchvision_name(config.model)
     if is_imagenet and name is not None:
         found = pretrained.find(name, config.weights or "DEFAULT")
         config.weights = str(found.path)
-        chosen = [override.lstrip("+~").split("=")[0] for override in hydra.overrides.task]
         for key, value in asdict(found.preprocessing).items():
-            if f"dataset.{key}" not in chosen:
+            if f"dataset.{key}" not in invocation.keys:
                 config.dataset[key] = value
     if config.weights is None:
         raise UserError("weights: none given; expected run=DIR, or model=NAME weights=FILE dataset=NAME")

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from dlrun import build, console, interrupt
@@ -69,8 +68,7 @@ def make_trainer(
     callbacks: Sequence[Callback],
 ) -> Trainer:
     """A trainer for the run, with the config's schedule, and the hyperparameters for TensorBoard."""
-    hydra = HydraConfig.get()
-    overridden = [override.lstrip("+~").split("=")[0] for override in hydra.overrides.task]
+    overridden = list(run.invocation.keys)
     return Trainer(
         model=model,
         task=task,
@@ -81,7 +79,7 @@ def make_trainer(
         device=place,
         callbacks=callbacks,
         folder=run.path,
-        hparams=hparams(config, hydra.runtime.choices, overridden),
+        hparams=hparams(config, run.invocation.choices, overridden),
         swept=overridden,
     )
 

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,7 +29,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.plugins import Plugins
 from hydra.core.utils import run_job
-from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
@@ -228,13 +227,8 @@ class FrontDoor:
         """Whether the command is a sweep: by its flag, or as ``hydra.mode`` says."""
         if self.request.flags.multirun:
             return True
-        try:
-            config = self.hydra.compose_config(
-                self.name, self.overrides, RunMode.MULTIRUN, validate_sweep_overrides=False
-            )
-        except (HydraException, ValueError):  # which comes again, as an error, when the run is composed
-            return False
-        return bool(config.hydra.mode == RunMode.MULTIRUN)
+        # A wrong config has no mode: its error comes when the run is composed.
+        return bool(self.hydra.get_mode(self.name, self.overrides) == RunMode.MULTIRUN)
 
     def compose(self) -> tuple[DictConfig, Invocation]:
         """The checked config of a single run, and its invocation; its folder is not made yet."""
@@ -254,10 +248,13 @@ class FrontDoor:
         config = schema.check(job_config(full))
         if config.sweep.dry_run:
             raise UserError("sweep.dry_run=true: no sweep; expected the flag -m")
-        if names_time(full.hydra.run):
-            _set(full, "hydra.run.dir", str(fresh(full.hydra.run.dir)))
-        task = Task(self.request, job, config)
-        run_job(task, full, "hydra.run.dir", None, self._context(full))
+        task, context = Task(self.request, job, config), self._context(full)
+        with without_empty(Path(full.hydra.run.dir)):
+            if names_time(full.hydra.run):
+                _set(full, "hydra.run.dir", str(fresh(full.hydra.run.dir)))
+            context.callbacks.on_run_start(config=full, config_name=self.name)
+            ended = run_job(task, full, "hydra.run.dir", None, context)
+            context.callbacks.on_run_end(config=full, config_name=self.name, job_return=ended)
         return task.failure
 
     def plan(self) -> Plan:
@@ -296,9 +293,8 @@ class FrontDoor:
 
     def _full(self, mode: RunMode) -> DictConfig:
         """The config with Hydra's own part."""
-        full = self.hydra.compose_config(
-            self.name, [*self.overrides, f"hydra.mode={mode.name}"], mode, with_log_configuration=True
-        )
+        overrides = [*self.overrides, f"hydra.mode={mode.name}"]
+        full = self.hydra.compose_config(self.name, overrides, mode, with_log_configuration=True)
         HydraConfig.instance().set_config(full)  # so that ${hydra:...} resolves
         return full
 
@@ -345,7 +341,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         self.config = job_config(self.full)
+        self.verb = str(self.config.verb)
         self.folder = Path(self.full.hydra.sweep.dir)
+        self.is_fresh = names_time(self.full.hydra.sweep)
         self.is_parallel = OmegaConf.select(self.full, "hydra.launcher._target_") == PARALLEL
 
     def jobs(self) -> list[list[str]]:
@@ -363,15 +361,28 @@ class Plan:
     @contextmanager
     def in_folder(self) -> Iterator[Path]:
         """Make the sweep's folder, a new one unless it is named; it is removed again if the sweep starts no job."""
-        is_new = names_time(self.full.hydra.sweep) or not self.folder.exists()
-        if names_time(self.full.hydra.sweep):
-            self.folder = fresh(self.full.hydra.sweep.dir)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            yield self.folder
-        finally:
-            if is_new and {file.name for file in self.folder.iterdir()} <= {"multirun.yaml", "sweep.yaml"}:
-                shutil.rmtree(self.folder)
+        is_new = self.is_fresh or not self.folder.exists()
+        with without_empty(self.folder):
+            if self.is_fresh:
+                self.folder = fresh(str(self.folder))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                yield self.folder
+            finally:
+                if is_new and {file.name for file in self.folder.iterdir()} <= {"multirun.yaml", "sweep.yaml"}:
+                    shutil.rmtree(self.folder)
+
+
+@contextmanager
+def without_empty(folder: Path) -> Iterator[None]:
+    """Remove again what of a folder and its parents is made meanwhile and stays empty."""
+    absent = [each for each in (folder.absolute(), *folder.absolute().parents) if not each.exists()]
+    try:
+        yield
+    finally:
+        for each in absent:
+            with suppress(OSError):  # it is not empty, or was never made
+                each.rmdir()
 
 
 def names_time(place: DictConfig) -> bool:
@@ -391,7 +402,7 @@ def invocation(request: Request, hydra: Any, folder: str) -> Invocation:
         if choice is not None and not group.startswith("hydra/")
     }
     sweeping = hydra.mode == RunMode.MULTIRUN
-    texts = hydra.overrides.task if sweeping else [text for text in request.typed if not key(text).startswith("hydra")]
+    texts = hydra.overrides.task if sweeping else [text for text in request.typed if not re.match(r"hydra[./]", key(text))]
     return Invocation(
         verb=request.verb,
         folder=Path(os.path.abspath(folder)),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Next = Literal["step", "validate", "epoch_end", "test", "follow", "done"]
@@ -42,6 +43,8 @@ class Cursor:
     """Optimizer steps done, of all phases."""
     batch: int = 0
     """Batches done in the epoch in progress."""
+    planned: int = 0
+    """Epochs that were planned for the phases before."""
     phase_epoch: int = 0
     """Epochs done before the phase began."""
     phase_step: int = 0
@@ -67,19 +70,28 @@ class Cursor:
         return self.next == "done" and not self.goes_on(goal)
 
     def goes_on(self, goal: Goal) -> bool:
-        """Whether a goal asks for more training than has been done; a pruned run never goes on."""
-        if self.stopped == "patience" and (goal.patience is None or goal.patience > self.since_best):
-            reached = False
-        elif self.stopped is not None:
-            reached = True
-        else:
-            reached = False
-        left = self.step < goal.steps if goal.steps is not None else self.epoch < goal.epochs
-        return left and not reached
+        """Whether a goal asks for more training than has been done; what a callback has stopped never goes on."""
+        ended = self.stopped is not None
+        if self.stopped == "patience":
+            ended = goal.patience is not None and goal.patience <= self.since_best
+        left = self.step < goal.steps if goal.steps is not None else self.reached < goal.epochs
+        return left and not ended
 
-    def reopen(self, goal: Goal) -> bool:
-        """Point a run that has ended its training at the next step, if the goal asks for more; says whether it does."""
+    def reopen(self, goal: Goal) -> None:
+        """Point a run that has ended its training at the next step, if the goal asks for more."""
         if self.next in ("test", "follow", "done") and self.goes_on(goal):
             self.next, self.stopped = "step", None
-            return True
-        return False
+
+    @property
+    def reached(self) -> int:
+        """Epochs done, those that an earlier phase left out by its patience counted as done."""
+        return self.planned + self.epoch - self.phase_epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its fields."""
+        return asdict(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a :meth:`state_dict`."""
+        for name, value in state.items():
+            setattr(self, name, copy.copy(value))
