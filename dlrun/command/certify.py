@@ -22,6 +22,7 @@ from dlrun.certify.bounds import Bound, lower_margins
 from dlrun.certify.lipschitz import constant, radius
 from dlrun.certify.step import Sort, steps
 from dlrun.command.attack import Attacked, measure
+from dlrun.config.frozen import updated, writable
 from dlrun.dataset.loader import Loader
 from dlrun.errors import RunError, UserError
 from dlrun.figure.accuracy_curve import curve
@@ -62,7 +63,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         UserError: the network has a layer that no bound is known for, or the method does not suit network or norm.
         RunError: an attack fooled the network within a radius for which it is certified: an error in dlrun.
     """
-    config.attack.eps = config.eps
+    config = writable(updated(config, {"attack.eps": config.eps}))  # open_trained fills it in
     attack = build.attack(config)
     trained = open_trained(config, run)
     loader = trained.data.evaluation(config.split, config.limit)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dlrun import build, console
 from dlrun import weights as checkpoint
+from dlrun.config.frozen import updated, writable
 from dlrun.errors import RunError, UserError
 from dlrun.model.normalized import Normalized
 from dlrun.run.folder import Run
@@ -31,7 +32,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if importlib.util.find_spec(name) is None]
     if config.format == "onnx" and missing:
         raise UserError(f"format=onnx: needs {', '.join(missing)}; pip install 'dlrun[export]'")
-    config.trainer.device = "cpu"
+    config = writable(updated(config, {"trainer.device": "cpu"}))  # open_trained fills it in
     model = open_trained(config, run, with_data=False).model.requires_grad_(False)
     shape = (config.dataset.channels, config.dataset.image_size, config.dataset.image_size)
     batches = [torch.rand(count, *shape) for count in BATCHES]
@@ -62,9 +63,8 @@ def write(model: Normalized, batch: Tensor, path: Path) -> None:
 def read(config: DictConfig, path: Path, batches: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """What the file gives for each batch, read as its user will read it."""
     if path.suffix == ".pt":
-        fresh = config.copy()
-        fresh.weights = str(path)
-        model: Any = build.model(fresh, build.task(config), torch.device("cpu")).eval().requires_grad_(False)
+        own = updated(config, {"weights": str(path)})
+        model: Any = build.model(own, build.task(config), torch.device("cpu")).eval().requires_grad_(False)
     elif path.suffix == ".pt2":
         model = torch.export.load(path).module()
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import itertools
+import logging
 import os
 import re
 import shutil
@@ -104,7 +105,8 @@ def parse(verb: str, arguments: Sequence[str]) -> Request:
         words = [word for word in words if word not in names]
         words += [f"experiments={quoted(names)}"] if names else []
     given = OverridesParser.create().parse_overrides(words)
-    texts = [_opened(override) for override in given]
+    groups = saved.groups_of(verb)
+    texts = [_opened(override, groups) for override in given]
     by_key = {override.key_or_group: override for override in given}
     reopened = saved.reopen(verb, by_key, flags.config_dir)
     if "run" not in by_key and "input" in by_key and by_key["input"].value() is not None and "dataset" not in by_key:
@@ -112,11 +114,14 @@ def parse(verb: str, arguments: Sequence[str]) -> Request:
     return Request(verb, flags, tuple(words), (*texts, *reopened.overrides), reopened)
 
 
-def _opened(override: Override) -> str:
-    """The text of an override; Hydra takes new keys of a section only with ++ before them."""
+def _opened(override: Override, groups: Collection[str]) -> str:
+    """The text of an override as Hydra takes it: new keys only with ++, and no null for a group."""
     text = override.input_line or ""
-    is_new = override.type == OverrideType.CHANGE and override.key_or_group.split(".")[0] in OPEN
-    return f"++{text}" if is_new else text
+    if override.type != OverrideType.CHANGE:
+        return text
+    if override.key_or_group in groups and override.package is None and override.value() is None:
+        return f"~{override.key_or_group}"
+    return f"++{text}" if override.key_or_group.split(".")[0] in OPEN else text
 
 
 def fresh(path: str) -> Path:
@@ -181,13 +186,16 @@ class FrontDoor:
     @classmethod
     @contextmanager
     def opened(cls, request: Request) -> Iterator[FrontDoor]:
-        """With Hydra's global state as it was before at the end."""
-        before = HydraConfig.instance().cfg
+        """With Hydra's global state, and what it makes of Python's logging, as it was before at the end."""
+        before, root = HydraConfig.instance().cfg, logging.getLogger()
+        level, handlers = root.level, list(root.handlers)
         with hydra_of(request.flags.config_dir, request.flags.config_path) as hydra:
             try:
                 yield cls(request, hydra)
             finally:
                 HydraConfig.instance().cfg = before
+                root.setLevel(level)
+                root.handlers[:] = handlers
 
     def shows(self) -> bool:
         """Print what a flag asks for in place of a run (``--cfg``, ``--info``, ...); False if none does.
@@ -279,7 +287,7 @@ class FrontDoor:
             "hydra.job.config.override_dirname.exclude_keys": quoted(plan.constant),
         }
         with read_write(full.hydra):
-            full.hydra.overrides.hydra.extend(f"{name}={value}" for name, value in values.items())
+            full.hydra.overrides.hydra.extend([f"{name}={value}" for name, value in values.items()])
         _set(full, "hydra.sweep.dir", str(plan.folder))
         _set(full, "hydra.job.config.override_dirname.exclude_keys", plan.constant)
 

@@ -55,6 +55,8 @@ class DatasetOptions(Section):
     """What loads the data: it returns :class:`dlrun.dataset.source.Splits`."""
     root: Annotated[str, MAY_CHANGE]
     """Where the data lies."""
+    shape: Annotated[list[int] | None, COUNTED] = None
+    """Of what the network reads, such as [channels, height, width]."""
     image_size: Annotated[Positive | None, COUNTED]
     """Pixels; images of another size are resized once."""
     resize_size: Annotated[Positive | None, COUNTED]
