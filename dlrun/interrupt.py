@@ -149,7 +149,7 @@ def ignore_in_worker(_: int) -> None:
 
 
 def _tell() -> None:
-    """Say that a signal has come; in its handler, where the program may be in the middle of a print, so by no buffer."""
+    """Say in a signal's handler that it has come: through no buffer, since a print may be in progress."""
     with suppress(OSError):  # nobody may be reading
         os.write(STDERR, b"stopping after this step; once more to stop at once\n")
 

@@ -72,9 +72,7 @@ def test_every_top_level_key_of_a_verb_has_a_line_of_help(verb: str) -> None:
 
 
 @pytest.mark.parametrize(("group", "section"), [("trainer", TrainerOptions), ("dataset", DatasetOptions)])
-def test_every_key_of_a_section_is_explained_where_its_default_stands(
-    group: str, section: type[Section]
-) -> None:
+def test_every_key_of_a_section_is_explained_where_its_default_stands(group: str, section: type[Section]) -> None:
     name = "default" if group == "trainer" else "_base"
     explained = set(OmegaConf.load(paths.configs() / group / f"{name}.yaml"))
     required = {key for key, field in section.model_fields.items() if field.is_required()}

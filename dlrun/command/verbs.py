@@ -88,7 +88,7 @@ class Verb(Command):
     task: Component
     loss: Component
     trainer: TrainerOptions
-    logger: Annotated[dict[str, Component | None], MAY_CHANGE] = {}
+    logger: Annotated[dict[str, Component | None], MAY_CHANGE] = Field(default_factory=dict)
 
 
 class Train(Verb):
@@ -101,8 +101,8 @@ class Train(Verb):
     run: Annotated[str | None, MAY_CHANGE]
     weights: Annotated[str | None, MAY_CHANGE]
     attack: Attack | None = None
-    expect: Annotated[dict[str, Bound], MAY_CHANGE] = {}
-    then: dict[str, str] = {}
+    expect: Annotated[dict[str, Bound], MAY_CHANGE] = Field(default_factory=dict)
+    then: dict[str, str] = Field(default_factory=dict)
 
 
 class Replay(Train):
@@ -219,7 +219,7 @@ class Inspect(Verb):
     """``dlrun inspect``."""
 
     run: str | None
-    expect: dict[str, Bound] = {}
+    expect: dict[str, Bound] = Field(default_factory=dict)
 
 
 class Reproduce(Command):

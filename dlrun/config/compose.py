@@ -410,7 +410,9 @@ def invocation(request: Request, hydra: Any, folder: str) -> Invocation:
         if choice is not None and not group.startswith("hydra/")
     }
     sweeping = hydra.mode == RunMode.MULTIRUN
-    texts = hydra.overrides.task if sweeping else [text for text in request.typed if not re.match(r"hydra[./]", key(text))]
+    texts = (
+        hydra.overrides.task if sweeping else [text for text in request.typed if not re.match(r"hydra[./]", key(text))]
+    )
     return Invocation(
         verb=request.verb,
         folder=Path(os.path.abspath(folder)),

@@ -8,9 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 
-def differences(
-    was: Any, now: Any, may_change: Sequence[str] = (), counted: Collection[str] = ()
-) -> list[str]:
+def differences(was: Any, now: Any, may_change: Sequence[str] = (), counted: Collection[str] = ()) -> list[str]:
     """In words, every key in which two configs differ.
 
     Args:

@@ -56,9 +56,7 @@ def unknown_keys(request: Request) -> list[str]:
     parsed = OverridesParser.create().parse_overrides(list(request.typed))
     changed = [one for one in parsed if one.type == OverrideType.CHANGE and one.package is None]
     groups = {one.key_or_group for one in changed if any((folder / one.key_or_group).is_dir() for folder in folders)}
-    choices = [
-        str(one.input_line) for one in changed if one.key_or_group in groups and not one.is_sweep_override()
-    ]
+    choices = [str(one.input_line) for one in changed if one.key_or_group in groups and not one.is_sweep_override()]
     try:
         with hydra_of(own) as hydra:
             config = hydra.compose_config(request.verb, choices, RunMode.RUN)

@@ -142,9 +142,7 @@ class Run:
             seconds: how long the command took.
             result: whatever else the command found, with its ``metrics``.
         """
-        self.write_result(
-            {"status": status, "metrics": {}, "seconds": round(seconds, 3), **result, **self._about}
-        )
+        self.write_result({"status": status, "metrics": {}, "seconds": round(seconds, 3), **result, **self._about})
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Replace ``result.json``, at once or not at all."""

@@ -65,7 +65,9 @@ def run_job(config: DictConfig, invocation: Invocation) -> None:
 def _say_finished(run: Run, config: DictConfig) -> None:
     """Say that there is nothing to do, and hold the result to the bounds, which may be new ones."""
     patience, epoch = config.trainer.patience, run.cursor.epoch
-    by_patience = f" by trainer.patience={patience} in epoch {epoch}; trainer.patience=N, with N above {patience}, goes on"
+    by_patience = (
+        f" by trainer.patience={patience} in epoch {epoch}; trainer.patience=N, with N above {patience}, goes on"
+    )
     console.say(f"finished already: {run.path}{by_patience if run.ended_by_patience(config) else ''}")
     result = run.result
     judged = claims.judge(config.get("expect"), result)
