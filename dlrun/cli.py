@@ -85,7 +85,8 @@ def run_verb(verb: str, arguments: list[str]) -> int:
         if understood(door.shows, request):
             return 0
         if door.sweeps():
-            return understood(lambda: run_sweep(door, run_job), request)
+            plan = understood(door.plan, request)
+            return run_sweep(plan, lambda: understood(lambda: door.sweep(plan, run_job), request))
         failure = understood(lambda: door.run(run_job), request)
     if failure is not None:
         raise failure

@@ -48,6 +48,14 @@ def test_a_job_that_fails_does_not_stop_the_others(dlrun: Dlrun) -> None:
     assert not re.search(r"Traceback", ended.out + ended.err)
 
 
+def test_a_job_with_a_wrong_config_is_a_row_of_the_table(dlrun: Dlrun) -> None:
+    ended = dlrun("train", "-m", *QUICK[:2], *QUICK[3:], "trainer.epochs=0,1", "hydra.sweep.dir=mixed")
+    assert ended.status == 1
+    with Path("mixed/sweep.csv").open() as stream:
+        rows = {row["trainer.epochs"]: row["status"] for row in csv.DictReader(stream)}
+    assert rows == {"1": "completed", "0": "failed: trainer.epochs=0: expected greater than 0"}
+
+
 def test_a_sweep_with_a_wrong_choice_starts_no_job(dlrun: Dlrun) -> None:
     ended = dlrun("train", "-m", "model=linear,lenett", *QUICK[1:], "hydra.sweep.dir=grid")
     assert ended.status == 2

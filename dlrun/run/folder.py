@@ -38,7 +38,8 @@ class Run:
     def __init__(self, path: Path, invocation: Invocation) -> None:
         self.path = Path(os.path.relpath(path))  # as the user would write it
         self.invocation = invocation
-        self._about: dict[str, Any] = {}  # what result.json says of the command whatever comes of it
+        # What result.json says of the command, whatever comes of it:
+        self._about = {"choices": dict(invocation.choices), "overrides": list(invocation.overrides)}
 
     @property
     def exists(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from rich.table import Table
 from dlrun import console, interrupt
 from dlrun.command.verbs import VERBS
 from dlrun.config import schema
-from dlrun.config.compose import FrontDoor, Job, Plan, job_name
+from dlrun.config.compose import Plan, job_name
 from dlrun.config.difference import differences, flat
 from dlrun.config.section import COUNTED, MAY_CHANGE, marked
 from dlrun.errors import UserError
@@ -22,8 +23,12 @@ from dlrun.run.sweep_figures import draw
 from dlrun.run.sweep_table import table_rows, update
 
 
-def run_sweep(door: FrontDoor, job: Job) -> int:
+def run_sweep(plan: Plan, start: Callable[[], Exception | None]) -> int:
     """Run a sweep, or list its jobs if that is all that is asked for.
+
+    Args:
+        plan: the sweep.
+        start: runs the jobs in the plan's folder; returns what one raised.
 
     Returns:
         The exit status: 1 if a job did not complete, or did not meet its bounds.
@@ -31,7 +36,6 @@ def run_sweep(door: FrontDoor, job: Job) -> int:
     Raises:
         UserError: the config is wrong, or the folder holds jobs of another base config; no job was started.
     """
-    plan = door.plan()
     base = base_config(plan.config, plan.swept)
     if not plan.is_fresh:
         check_base(plan, base)
@@ -40,7 +44,7 @@ def run_sweep(door: FrontDoor, job: Job) -> int:
         return 0
     with plan.in_folder() as folder, interrupt.forwarding() if plan.is_parallel else nullcontext():
         write_whole(folder / "sweep.yaml", OmegaConf.to_yaml({"swept": plan.swept, "config": base}))
-        failure = door.sweep(plan, job)
+        failure = start()
         if failure is not None:
             raise failure
         console.say(*update(folder), f"sweep folder: {folder}")
