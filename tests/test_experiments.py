@@ -40,7 +40,7 @@ def test_an_experiment_holds_together(name: str) -> None:
     for point in product(*swept.values()):
         overrides = [f"{key}={value}" for key, value in zip(swept, point, strict=True)]
         config, _ = composed(found.verb, f"experiment={name}", *overrides)
-        schema.check(config)
+        config = schema.check(config)
         build.check_targets(config)
         assert config.expect, "an experiment claims something"
         if found.verb == "inspect":

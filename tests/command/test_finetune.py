@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision import models
 
-from dlrun.config import compose
+from dlrun.config import saved
 from tests.conftest import Dlrun, Ended, only_run, result
 
 QUIET = ("callback.tensorboard=null", "dataset.workers=0", "trainer.epochs=3")
@@ -368,7 +368,7 @@ def test_bf16_features_come_with_a_measured_agreement(finetune: Dlrun, dlrun: Dl
 
 
 def test_values_of_a_run_are_quoted_for_hydra() -> None:
-    assert compose.quoted([0.5, None, "a b"]) == "[0.5,null,'a b']"
+    assert saved.quoted([0.5, None, "a b"]) == "[0.5,null,'a b']"
 
 
 def test_thousands_of_classes_and_five_images_and_a_nested_folder(finetune: Dlrun, tmp_path: Path) -> None:
