@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from dlrun import weights as checkpoint
+from dlrun import weights
 from dlrun.errors import UserError
+from dlrun.training import checkpoint
 from tests.conftest import QUICK, Dlrun, result
 
 KILLS = os.environ.get("DLRUN_KILLS", "2")
@@ -79,7 +80,7 @@ def test_more_epochs_extend_a_finished_run(dlrun: Dlrun) -> None:
     assert dlrun("train", *constant, "hydra.run.dir=mine").status == 0
     assert dlrun("train", "run=mine", "trainer.epochs=4").status == 0
     assert dlrun("train", *constant, "hydra.run.dir=whole", "trainer.epochs=4").status == 0
-    extended, whole = (checkpoint.load(Path(name) / "checkpoints" / "last.pt")["model"] for name in ("mine", "whole"))
+    extended, whole = (weights.load(Path(name) / "checkpoints" / "last.pt")["model"] for name in ("mine", "whole"))
     assert all(torch.equal(extended[name], whole[name]) for name in whole)
     assert Path("mine/metrics.csv").read_text() == Path("whole/metrics.csv").read_text()
     assert result(Path("mine"))["epochs"] == 4
@@ -186,7 +187,7 @@ def test_no_damage_of_a_checkpoint_passes_unnoticed(tmp_path: Path) -> None:
     weight = torch.randn(40, 40)
     state = {"model": {"weight": weight}, "progress": {"epoch": 3}}
     path = tmp_path / "last.pt"
-    checkpoint.save(state, path)
+    weights.save(state, path)
     whole = path.read_bytes()
     rng = random.Random(0)
     refused = 0
@@ -199,7 +200,7 @@ def test_no_damage_of_a_checkpoint_passes_unnoticed(tmp_path: Path) -> None:
             data = bytes(flipped)
         path.write_bytes(data)
         try:
-            found = checkpoint.load(path)
+            found = weights.load(path)
         except UserError:
             refused += 1
         else:  # the flipped bit was in the padding between the records
@@ -224,10 +225,10 @@ def test_a_replay_is_identical_and_says_what_differs_if_not(dlrun: Dlrun) -> Non
 def test_a_replay_compares_the_weights(dlrun: Dlrun) -> None:
     assert dlrun("train", *RUN).status == 0
     file = Path("mine/checkpoints/last.pt")
-    state = checkpoint.load(file)
+    state = weights.load(file)
     name = next(name for name, tensor in state["model"].items() if tensor.is_floating_point())
     state["model"][name].view(-1)[0] += 1e-6
-    checkpoint.save(state, file)
+    weights.save(state, file)
     ended = dlrun("replay", "run=mine")
     assert ended.status == 1
     assert f"weights: 1 of {len(state['model'])} tensors" in ended.err
@@ -236,7 +237,7 @@ def test_a_replay_compares_the_weights(dlrun: Dlrun) -> None:
 
 def test_checkpoints_within_an_epoch_come_by_steps(dlrun: Dlrun) -> None:
     assert dlrun("train", *RUN, "trainer.steps=45", "callback.checkpoint.every_steps=10").status == 0
-    previous = checkpoint.load(Path("mine/checkpoints/previous.pt"))
+    previous = weights.load(Path("mine/checkpoints/previous.pt"))
     assert previous["progress"]["step"] in (40, 41)
     ended = dlrun("train", *QUICK, "callback.checkpoint.every_minutes=0", "hydra.run.dir=other")
     assert ended.status == 2

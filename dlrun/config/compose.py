@@ -235,8 +235,13 @@ class FrontDoor:
         """Whether the command is a sweep: by its flag, or as ``hydra.mode`` says."""
         if self.request.flags.multirun:
             return True
-        # A wrong config has no mode: its error comes when the run is composed.
-        return bool(self.hydra.get_mode(self.name, self.overrides) == RunMode.MULTIRUN)
+        try:
+            config = self.hydra.compose_config(
+                self.name, self.overrides, RunMode.MULTIRUN, validate_sweep_overrides=False
+            )
+        except (HydraException, ValueError):  # which comes again, as an error, when the run is composed
+            return False
+        return bool(config.hydra.mode == RunMode.MULTIRUN)
 
     def compose(self) -> tuple[DictConfig, Invocation]:
         """The checked config of a single run, and its invocation; its folder is not made yet."""

@@ -93,7 +93,8 @@ class Run:
         if "cursor" in result:
             return Cursor(**result["cursor"])
         # A run of an earlier version.
-        stopped = STOPPED.get(result.get("stopped"), result.get("stopped"))
+        stopped = result.get("stopped")
+        stopped = STOPPED.get(stopped, stopped) if stopped else None
         since_best = (self.saved_config.trainer.patience or 0) if stopped == "patience" else 0
         done = {"epoch": result.get("epochs", 0), "step": result.get("steps", 0)}
         return Cursor(next="done", stopped=stopped, since_best=since_best, **done)
