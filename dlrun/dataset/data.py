@@ -133,10 +133,10 @@ def chosen(splits: Splits, config: Any, seed: int) -> tuple[dict[str, Fitted], d
     if config.per_class is not None:
         train = few(train, known(train, f"per_class={config.per_class}"), config.per_class, seed)
     if "val" not in sources:
-        targets = train.labels
-        if targets is None or targets.ndim > 1:
-            targets = torch.zeros(len(train))
-        rest, held_out = stratified(targets, config.val_fraction, seed)
+        labels = train.labels
+        if labels is None or labels.ndim > 1:
+            labels = torch.zeros(len(train))
+        rest, held_out = stratified(labels, config.val_fraction, seed)
         train, sources["val"] = train.subset(rest), train.subset(held_out)
     sources["train"] = train
     return sources, fields, names
