@@ -119,6 +119,7 @@ def reopen(verb: str, given: Mapping[str, Override], config_dir: str | None) -> 
     overrides = [f"{key}={quoted(values[key])}" for key in chosen]
     overrides.append(f"trust=[{','.join(named)}]")
     names = choices(run, saved)
+    refer(saved, names)
     groups = groups_of(verb)
     taken = {}
     for section in (section for section in entry.takes if section in saved):
@@ -131,6 +132,38 @@ def reopen(verb: str, given: Mapping[str, Override], config_dir: str | None) -> 
             continue
         ConfigStore.instance().store(group=section, name=OF_RUN, node=saved[section])
     return Reopened(overrides, taken)
+
+
+def refer(saved: DictConfig, names: Mapping[str, str]) -> None:
+    """Make values that a group's file takes from elsewhere in the group follow it again, where they still agree.
+
+    A saved config is resolved. ``dataset.root=ELSEWHERE`` would change nothing, since ``dataset.source.root`` is what is
+    read. What a model takes from its dataset stays as it was: it belongs to the weights.
+
+    Args:
+        saved: the config of a run; changed.
+        names: by group what was chosen.
+    """
+    for group, name in names.items():
+        for key, value in references(group, name).items():
+            now = OmegaConf.select(saved, f"{group}.{key}", default=None)
+            if now is not None and now == OmegaConf.select(saved, value[2:-1], default=None):
+                OmegaConf.update(saved, f"{group}.{key}", value)
+
+
+def references(group: str, name: str) -> dict[str, str]:
+    """The keys of a choice, and of those that it builds on, whose value is another one of the group: ``${group.key}``."""
+    file = paths.configs() / group / f"{name}.yaml"
+    if not file.is_file():
+        return {}
+    node = OmegaConf.load(file)
+    assert isinstance(node, DictConfig)
+    below = [entry for entry in node.get("defaults", []) if isinstance(entry, str) and entry != "_self_"]
+    found = {key: value for base in below for key, value in references(group, base).items()}
+    for key, value in flat(OmegaConf.to_container(node)).items():
+        if isinstance(value, str) and value.startswith(f"${{{group}.") and value.count("${") == 1 and value[-1] == "}":
+            found[key] = value
+    return found
 
 
 def groups_of(verb: str) -> set[str]:

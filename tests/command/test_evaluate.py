@@ -75,13 +75,7 @@ def test_plain_weights_in_every_common_form(dlrun: Dlrun, trained: Path, form: s
     assert metrics["test/accuracy"] == result(trained)["metrics"]["test/accuracy"]
 
 
-MOVED = "run=DIR offers a resolved config: dataset.root=ELSEWHERE does not reach dataset.source.root"
-
-
-@pytest.mark.parametrize(
-    "key",
-    [pytest.param("dataset.root", marks=pytest.mark.xfail(strict=True, reason=MOVED)), "dataset.source.root"],
-)
+@pytest.mark.parametrize("key", ["dataset.root", "dataset.source.root"])
 def test_a_run_whose_data_moved_is_told_where_it_is(dlrun: Dlrun, key: str) -> None:
     photos(Path("photos"))
     quick = ("dataset=image_folder", "dataset.root=photos", *QUICK)

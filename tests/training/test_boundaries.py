@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,6 +34,13 @@ from dlrun.training.step import Step
 from dlrun.training.trainer import Trainer
 from tests.torture import points
 from tests.training.test_trainer import CPU, OPTIONS, source
+
+
+@pytest.fixture(autouse=True)
+def _seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every event file a second of its own, as processes have: TensorBoard reads files in their names' order."""
+    clock = SimpleNamespace(time=partial(next, itertools.count(1_700_000_000)))
+    monkeypatch.setattr("tensorboard.summary.writer.event_file_writer.time", clock)
 
 
 class Killed(BaseException):
@@ -132,7 +142,7 @@ def outcome(folder: Path) -> dict[str, Any]:
     return {
         **{name: value.numpy().tobytes() for name, value in weights.items()},
         **{str(file.relative_to(folder)): file.read_bytes() for file in files},
-        "points": points(folder),
+        **points(folder),
         "cursor": state["cursor"],
         "result": state["result"],
     }

@@ -284,7 +284,6 @@ def test_places_draw_their_own_numbers() -> None:
     assert not torch.equal(second, third)
 
 
-@pytest.mark.xfail(strict=True, reason="Step seeds before prepare, and not again before loss, where dropout is")
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_a_places_randomness_is_the_same_whoever_computes_it(place: int) -> None:
     parts = batches(8, 8, 8)
