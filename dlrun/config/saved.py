@@ -106,6 +106,8 @@ def reopen(verb: str, given: Mapping[str, Override], config_dir: str | None) -> 
     saved = load(run)
     named = trusted(given, config_dir)
     trust.check_names(OmegaConf.to_container(saved), run, named)
+    names = choices(run, saved)
+    refer(saved, names)
     if not Path(saved.dataset.root).is_dir():  # the run comes from another machine or folder
         saved.dataset.root = "${oc.env:DLRUN_DATA,data}"
     values = {"name": saved.name}
@@ -118,8 +120,6 @@ def reopen(verb: str, given: Mapping[str, Override], config_dir: str | None) -> 
     chosen = [key for key in values if key not in given and key.split(".")[0] not in given]
     overrides = [f"{key}={quoted(values[key])}" for key in chosen]
     overrides.append(f"trust=[{','.join(named)}]")
-    names = choices(run, saved)
-    refer(saved, names)
     groups = groups_of(verb)
     taken = {}
     for section in (section for section in entry.takes if section in saved):
@@ -137,7 +137,7 @@ def reopen(verb: str, given: Mapping[str, Override], config_dir: str | None) -> 
 def refer(saved: DictConfig, names: Mapping[str, str]) -> None:
     """Make values that a group's file takes from elsewhere in the group follow it again, where they still agree.
 
-    A saved config is resolved. ``dataset.root=ELSEWHERE`` would change nothing, since ``dataset.source.root`` is what is
+    A saved config is resolved: ``dataset.root=ELSEWHERE`` would change nothing, as ``dataset.source.root`` is what is
     read. What a model takes from its dataset stays as it was: it belongs to the weights.
 
     Args:
@@ -152,7 +152,7 @@ def refer(saved: DictConfig, names: Mapping[str, str]) -> None:
 
 
 def references(group: str, name: str) -> dict[str, str]:
-    """The keys of a choice, and of those that it builds on, whose value is another one of the group: ``${group.key}``."""
+    """The keys of a choice, and of those that it builds on, whose value is another of the group: ``${group.key}``."""
     file = paths.configs() / group / f"{name}.yaml"
     if not file.is_file():
         return {}
