@@ -64,12 +64,11 @@ def run_job(config: DictConfig, invocation: Invocation) -> None:
 
 def _say_finished(run: Run, config: DictConfig) -> None:
     """Say that there is nothing to do, and hold the result to the bounds, which may be new ones."""
-    patience, epoch = config.trainer.patience, run.cursor.epoch
-    by_patience = (
-        f" by trainer.patience={patience} in epoch {epoch}; trainer.patience=N, with N above {patience}, goes on"
-    )
-    console.say(f"finished already: {run.path}{by_patience if run.ended_by_patience(config) else ''}")
-    result = run.result
+    result, why = run.result, ""
+    if run.ended_by_patience(config):
+        patience = config.trainer.patience
+        why = f", by trainer.patience={patience}; trainer.patience=N with N > {patience} goes on"
+    console.say(f"finished already: {run.path}{why}")
     judged = claims.judge(config.get("expect"), result)
     if judged != result.get("expect", []):
         run.write_result({**result, "expect": judged})
