@@ -55,7 +55,7 @@ def test_refused_when_the_data_is_counted(dlrun: Dlrun, override: str, complaint
     ("loss", "complaint"),
     [
         ("cross_entropy", "loss=CrossEntropyLoss"),
-        ("kl", "loss=KLDivergence learns nothing from 1 outputs"),
+        ("kl", "loss=KLDivergence has zero gradient with 1 outputs"),
         ("bce", ""),
         ("hinge", ""),
         ("mse", ""),
@@ -63,11 +63,11 @@ def test_refused_when_the_data_is_counted(dlrun: Dlrun, override: str, complaint
 )
 def test_a_loss_that_does_not_fit_one_logit_is_refused(dlrun: Dlrun, loss: str, complaint: str) -> None:
     Path("one_logit.py").write_text(
-        "import torch\nfrom dlrun.dataset.source import Splits, TensorSource\n"
+        "import torch\nfrom dlrun.dataset.source import Splits, labelled\n"
         "class Net(torch.nn.Sequential):\n    def __init__(self):\n"
         "        super().__init__(torch.nn.Flatten(), torch.nn.Linear(16, 1))\n"
         "def load():\n    images = torch.arange(256, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)\n"
-        "    source = TensorSource(images, (images[:, 0, 0, 0] > 127).long())\n"
+        "    source = labelled(images, (images[:, 0, 0, 0] > 127).long())\n"
         "    return Splits(source, source, ['dark', 'bright'])\n"
     )
     for group, text in (

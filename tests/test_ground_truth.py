@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dlrun.dataset.source import TensorSource
 from dlrun.dataset.two_digits import load
 from dlrun.explainer.grad_cam import GradCAM
 from dlrun.explainer.random import Random
@@ -54,11 +55,13 @@ def test_grad_cam_falls_in_the_planted_patch_and_a_random_map_does_not() -> None
 def test_two_digits_lie_in_their_halves() -> None:
     splits = load("unused", image_size=32, source="digits", train=10, test=20)
     assert splits.regions is not None
+    assert isinstance(splits.test, TensorSource)
+    targets = splits.test.targets
     assert splits.regions.shape == (20, 10, 32, 32)
     for number in range(20):
         region = splits.regions[number]
         assert int(region.flatten(1).any(dim=1).sum()) == 2
-        assert bool(region[splits.test.targets[number]].any())
+        assert bool(region[targets[number]].any())
         halves = sorted(region[:, 0].flatten(1).float() @ torch.arange(32.0))
         assert float(halves[-1]) == sum(range(16, 32))
-        assert int((splits.test[number] > 0).sum()) > 20
+        assert int((splits.test[number]["image"] > 0).sum()) > 20

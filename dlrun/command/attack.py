@@ -98,7 +98,7 @@ def check(trained: Trained, split: str, most: int, attack: Attack, steps: Sequen
     """The self-checks on the first examples of a split, ``most`` at most, for as many looks as the attack took."""
     strongest = max(steps, key=lambda step: step.eps)
     batch = next(trained.data.evaluation(split, min(most, len(strongest.right))).epoch())
-    images, targets = batch.images[:most], batch.targets[:most]
+    images, targets = inputs(batch)[:most], batch["target"][:most]
     resist = strongest.right[: len(images)].to(images.device)
     budget = sum(step.queries for step in steps)
     checked = signs_of_masking(trained.model, attack, images, targets, resist, budget)

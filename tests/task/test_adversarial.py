@@ -14,17 +14,20 @@ from dlrun.attack.fgsm import FGSM
 from dlrun.attack.pgd import PGD
 from dlrun.attack.square import Square
 from dlrun.certify.bounds import worst_logits
-from dlrun.dataset.loader import Batch
+from dlrun.dataset.batch import Batch
 from dlrun.task.adversarial import Adversarial
 from dlrun.task.certified import Certified
+from dlrun.task.task import Clock
 from tests.attack.models import CLASSES, images, model
 from tests.conftest import QUICK, Dlrun, only_run, result
 
 FAST = FGSM(0.02)
+TRAINING = Clock(training=True)
 
 
 def batch() -> Batch:
-    return Batch(*images())
+    values, targets = images()
+    return {"image": values, "target": targets}
 
 
 def task(**options: Any) -> Adversarial:
@@ -33,10 +36,11 @@ def task(**options: Any) -> Adversarial:
 
 def test_the_loss_is_that_of_attacked_images() -> None:
     net, given = model().train(), batch()
-    loss, outputs = task().forward(net, given)
-    attacked = FAST(net, given.images, given.targets, leave=False)
+    made = task()
+    loss, outputs = made.loss(net, made.prepare(net, given, TRAINING))
+    attacked = FAST(net, given["image"], given["target"], leave=False)
     torch.testing.assert_close(outputs, net(attacked))
-    torch.testing.assert_close(loss, F.cross_entropy(net(attacked), given.targets))
+    torch.testing.assert_close(loss, F.cross_entropy(net(attacked), given["target"]))
     assert net.training
     torch.autograd.backward(loss)
     assert all(parameter.grad is not None for parameter in net.parameters())
@@ -44,19 +48,21 @@ def test_the_loss_is_that_of_attacked_images() -> None:
 
 def test_a_mix_is_the_weighted_mean_of_both_losses() -> None:
     net, given = model().train(), batch()
-    clean, attacked, mixed = (float(task(mix=mix).forward(net, given).loss) for mix in (0.0, 1.0, 0.3))
-    assert clean == pytest.approx(float(F.cross_entropy(net(given.images), given.targets)))
+    prepared = task().prepare(net, given, TRAINING)
+    clean, attacked, mixed = (float(task(mix=mix).loss(net, prepared).loss) for mix in (0.0, 1.0, 0.3))
+    assert clean == pytest.approx(float(F.cross_entropy(net(given["image"]), given["target"])))
     assert mixed == pytest.approx(0.3 * attacked + 0.7 * clean, rel=1e-5)
 
 
 def test_trades_is_the_clean_loss_and_a_divergence() -> None:
     net, given = model().train(), batch()
-    loss, outputs = task(trades=6.0, attack=PGD(0.02, steps=3)).forward(net, given)
-    clean = net(given.images)
+    made = task(trades=6.0, attack=PGD(0.02, steps=3))
+    loss, outputs = made.loss(net, made.prepare(net, given, TRAINING))
+    clean = net(given["image"])
     probabilities = clean.softmax(1)
     divergence = (probabilities * (probabilities.log() - outputs.log_softmax(1))).sum(1).mean()
     assert float(divergence) > 0.01
-    torch.testing.assert_close(loss, F.cross_entropy(clean, given.targets) + 6 * divergence)
+    torch.testing.assert_close(loss, F.cross_entropy(clean, given["target"]) + 6 * divergence)
 
 
 def test_evaluation_reports_both_accuracies_and_leaves_randomness_alone() -> None:
@@ -65,14 +71,14 @@ def test_evaluation_reports_both_accuracies_and_leaves_randomness_alone() -> Non
     before = torch.get_rng_state()
     scores = made.scores()
     with torch.inference_mode():
-        loss, outputs = made.forward(net, given)
+        loss, outputs = made.evaluate(net, made.prepare(net, given, Clock()))
     scores.add(given, loss, outputs)
     assert torch.equal(torch.get_rng_state(), before)
     metrics = scores.metrics()
     assert metrics["accuracy"] == 1
     assert 0 < metrics["robust_accuracy"] < 1
     with torch.inference_mode():
-        again = made.forward(net, given)
+        again = made.evaluate(net, made.prepare(net, given, Clock(step=3)))
     assert torch.equal(outputs, again.outputs)
 
 
@@ -126,12 +132,12 @@ def test_the_certified_loss_is_the_mix_with_the_worst_case() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, CLASSES)).train()
     given = batch()
     made = Certified(nn.CrossEntropyLoss(), CLASSES, eps=0.01, bound="linear", share=0.4)
-    loss, outputs = made.forward(net, given)
-    clean = F.cross_entropy(outputs, given.targets)
-    worst = F.cross_entropy(worst_logits(net, given.images, given.targets, 0.01, "linear"), given.targets)
+    loss, outputs = made.loss(net, made.prepare(net, given, Clock(step=60, steps_per_epoch=10, training=True)))
+    clean = F.cross_entropy(outputs, given["target"])
+    worst = F.cross_entropy(worst_logits(net, given["image"], given["target"], 0.01, "linear"), given["target"])
     assert float(worst) > float(clean)
     torch.testing.assert_close(loss, 0.6 * clean + 0.4 * worst)
-    torch.testing.assert_close(made.forward(net.eval(), given).loss, clean)
+    torch.testing.assert_close(made.evaluate(net.eval(), given).loss, clean)
 
 
 def test_wrong_settings_of_certified_training() -> None:

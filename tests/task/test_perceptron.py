@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dlrun.dataset import points
+from dlrun.dataset.source import TensorSource
 from tests.conftest import Dlrun, result
 
 QUIET = ("callback.tensorboard.images=0", "callback.tensorboard.graph=false", "callback.decision_map=null")
@@ -20,10 +21,11 @@ def test_online_updates_are_those_of_a_plain_loop(dlrun: Dlrun) -> None:
     )
     assert ended.status == 0, ended.err
     source = points.blobs(200).train
+    assert isinstance(source, TensorSource)
     weight, updates = np.zeros(3), 0
     for epoch in range(3):
         for index in np.random.default_rng([3, epoch]).permutation(200):
-            x = np.append(source[int(index)].flatten().numpy(), 1.0)
+            x = np.append(source.tensors["point"][index].numpy(), 1.0)
             y = 2 * int(source.targets[index]) - 1
             if y * (weight @ x) <= 0:
                 weight, updates = weight + y * x, updates + 1

@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from dlrun.dataset import digits
-from dlrun.dataset.loader import Batch
+from dlrun.dataset.source import TensorSource
 from dlrun.loss.mse import MeanSquaredError
 from dlrun.model.autoencoder import Autoencoder
 from dlrun.task.reconstruction import Reconstruction
@@ -34,8 +34,8 @@ def test_the_loss_compares_with_the_image_and_scores_are_its_mean(task: Reconstr
     images = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     scores = task.scores()
     for part in (images[:3], images[3:]):
-        batch = Batch(part, torch.zeros(len(part), dtype=torch.int64))
-        loss, outputs = task.forward(lambda x: x / 2, batch)
+        batch = {"image": part}
+        loss, outputs = task.loss(lambda x: x / 2, batch)
         scores.add(batch, loss, outputs)
     assert scores.metrics()["loss"] == pytest.approx(float((images / 2).square().mean()), rel=1e-6)
     kept, outputs = scores.kept
@@ -64,7 +64,9 @@ def test_a_training_stands_beside_pca_and_draws_both(dlrun: Dlrun) -> None:
     assert ended.status == 0, ended.err
     metrics = result(Path("run"))["metrics"]
     splits = digits.load(28)
-    train, test = (part.images.flatten(1).numpy() / 255 for part in (splits.train, splits.test))  # type: ignore[attr-defined]
+    assert isinstance(splits.train, TensorSource)
+    assert isinstance(splits.test, TensorSource)
+    train, test = (part.tensors["image"].flatten(1).numpy() / 255 for part in (splits.train, splits.test))
     pca = PCA(8, svd_solver="full").fit(train)
     expected = np.square(pca.inverse_transform(pca.transform(test)) - test).mean()
     assert metrics["test/pca_loss"] == pytest.approx(expected, rel=1e-4)
