@@ -307,8 +307,8 @@ def make(node: DictConfig, key: str, **extra: Any) -> Any:
     """
     try:
         return instantiate(node, _convert_="all", **extra)
-    except InstantiationException as error:
-        cause = error.__cause__
+    except (InstantiationException, UserError, ValueError, TypeError) as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) else error  # Hydra 1.4 wraps nothing
         if isinstance(cause, UserError):
             raise cause from None
         if isinstance(cause, (ValueError, TypeError)):

@@ -5,17 +5,19 @@ Nothing here imports torch: help and errors of the config must come at once.
 
 from __future__ import annotations
 
-import itertools
 import os
-import re
 import sys
-from contextlib import nullcontext
-from importlib import import_module
-from typing import NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from dlrun import __version__, paths
 from dlrun.config import help
 from dlrun.errors import RunError, UserError, sentence, suggest
+
+if TYPE_CHECKING:
+    from dlrun.config.compose import Request
+
+Made = TypeVar("Made")
 
 
 def main() -> NoReturn:
@@ -28,7 +30,7 @@ def main() -> NoReturn:
         print(f"dlrun {__version__}")
         sys.exit(0)
     try:
-        run_verb(arguments[0], arguments[1:])
+        status = run_verb(arguments[0], arguments[1:])
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
@@ -40,12 +42,17 @@ def main() -> NoReturn:
             raise
         print(f"dlrun: {error}", file=sys.stderr)
         sys.exit(128 + error.signum)
-    sys.exit(0)
+    sys.exit(status)
+
+
+def wants_traceback() -> bool:
+    """Whether the environment asks for the traceback of errors."""
+    return os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 def report(error: Exception) -> NoReturn:
     """Print an error as one line (a line for each fault of a config) and exit: 2 if it is the user's, else 1."""
-    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+    if wants_traceback():
         raise error
     message = str(error)
     if isinstance(error, OSError):
@@ -57,54 +64,52 @@ def report(error: Exception) -> NoReturn:
     sys.exit(2 if isinstance(error, UserError) else 1)
 
 
-def run_verb(verb: str, arguments: list[str]) -> None:
-    """Compose the verb's config from the arguments (Hydra's grammar and flags) and run its command."""
+def run_verb(verb: str, arguments: list[str]) -> int:
+    """Run a verb on the config that its arguments compose (Hydra's grammar and flags); the exit status.
+
+    Raises:
+        UserError: the command line or the config is wrong.
+    """
     if verb not in paths.verbs():
         raise UserError(f"{verb}: no such verb; {suggest(verb, paths.verbs())}")
     if "--help" in arguments or "-h" in arguments:
         print(help.verb(verb, arguments))
-        return
+        return 0
     sys.path.append(os.getcwd())  # a user's own model.py; last, so that it hides nothing
-    import hydra
-    from omegaconf import DictConfig
-
-    from dlrun import interrupt
     from dlrun.config import compose
+    from dlrun.run.job import run_job
+    from dlrun.run.sweep import run_sweep
 
-    failures: list[Exception] = []
+    request = understood(lambda: compose.parse(verb, arguments), None)
+    with compose.FrontDoor.opened(request) as door:
+        if understood(door.shows, request):
+            return 0
+        if door.sweeps():
+            plan = understood(door.plan, request)
+            return run_sweep(plan, lambda: understood(lambda: door.sweep(plan, run_job), request))
+        failure = understood(lambda: door.run(run_job), request)
+    if failure is not None:
+        raise failure
+    return 0
 
-    def job(config: DictConfig) -> None:
-        from dlrun.run.folder import run_job
 
-        try:
-            run_job(import_module(f"dlrun.command.{verb}").main, config)
-        except Exception as error:  # raised below: Hydra would print a line of its own
-            failures.append(error)
+def understood(call: Callable[[], Made], request: Request | None) -> Made:
+    """Call a part of the front door, with what Hydra has against the command line as lines that help.
 
-    if verb == "reproduce":  # the one verb that takes bare words, the names of experiments
-        words = list(itertools.takewhile(lambda argument: re.fullmatch(r"[\w*?]+", argument), arguments))
-        quoted = ",".join(map(compose.quoted, words))
-        arguments = [f"experiments=[{quoted}]"] * bool(words) + arguments[len(words) :]
-    # Sections whose keys are the user's: Hydra takes new keys only with ++ before them.
-    arguments = [re.sub(r"^(?=(expect|then)[.=])", "++", argument) for argument in arguments]
-    arguments += compose.overrides_of_run(verb, arguments)
-    # Hydra's parser takes overrides only in one piece: here they may stand before, after and between its flags.
-    flags = [argument for argument in arguments if not re.match(r"~|[^-].*=", argument)]
-    sys.argv = [f"dlrun {verb}", *[argument for argument in arguments if argument not in flags], *flags]
-    compose.check_flags(sys.argv[1:])
-    # Hydra would print its own errors, and exit with 1: with this it raises them.
-    with_traceback = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    parallel = "hydra/launcher=joblib" in arguments
+    Args:
+        call: what may raise an exception of Hydra or OmegaConf, by which no command has begun.
+        request: the command line; None where it could not be parsed.
+
+    Raises:
+        UserError: in the place of another exception.
+    """
     try:
-        with interrupt.forwarding() if parallel else nullcontext():
-            hydra.main(config_path=str(paths.configs()), config_name=verb, version_base="1.3")(job)()
+        return call()
+    except (UserError, RunError):
+        raise
     except Exception as error:
-        if with_traceback:
+        if wants_traceback():
             raise
-        compose.withdraw()
-        raise UserError("\n".join(compose.faults(error, verb, arguments))) from None
-    finally:
-        os.environ["HYDRA_FULL_ERROR"] = "1" if with_traceback else "0"
-    if failures:
-        raise failures[0]
+        from dlrun.config import faults
+
+        raise UserError("\n".join(faults.lines(error, request))) from None

@@ -20,7 +20,7 @@ class RunError(Exception):
 def sentence(error: OSError) -> str:
     """What a full disk or a read-only folder is called in a message."""
     place = f"{error.filename}: " if error.filename else ""
-    return f"{place}cannot be written or read: {error.strerror or error}; what was written before is whole"
+    return f"{place}cannot be written or read: {error.strerror or error}; earlier files are intact"
 
 
 def suggest(word: str, choices: Iterable[str]) -> str:

@@ -11,12 +11,11 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
-from dlrun import console
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STDERR = 2
 _requested: int | None = None  # noted by at_check or forwarding
 _parent: int | None = None  # in a worker, the process that it works for
 _leaving = False  # in a worker, whether it takes no more jobs
@@ -56,7 +55,7 @@ def at_check() -> Iterator[None]:
         _requested = signum
         for number in SIGNALS:
             signal.signal(number, outer[number])
-        console.say("stopping after this step; once more to stop at once")
+        _tell()
 
     try:
         with _handling(note):
@@ -69,7 +68,7 @@ def check() -> None:
     """Stop here if a signal has come, or the process that a worker works for has ended.
 
     Raises:
-        Interrupted: so it is.
+        Interrupted: stop requested.
     """
     if _requested is not None:
         raise Interrupted(_requested)
@@ -115,18 +114,29 @@ def forwarding() -> Iterator[None]:
     import psutil  # with the extra that brings parallel sweeps
 
     global _requested
+    reading, writing = os.pipe()
 
-    def forward(signum: int, frame: FrameType | None) -> None:
+    def note(signum: int, frame: FrameType | None) -> None:
         global _requested
         _requested = signum
-        console.say("stopping after this step; once more to stop at once")
-        for child in psutil.Process().children():
-            child.send_signal(signal.SIGTERM)
+        os.write(writing, b".")
+        _tell()
 
+    def forward() -> None:
+        while os.read(reading, 1):  # nothing once the other end is closed
+            for child in psutil.Process().children():
+                with suppress(psutil.NoSuchProcess):
+                    child.send_signal(signal.SIGTERM)
+
+    forwarder = threading.Thread(target=forward)
+    forwarder.start()
     try:
-        with _handling(forward):
+        with _handling(note):
             yield
     finally:
+        os.close(writing)
+        forwarder.join()
+        os.close(reading)
         signum, _requested = _requested, None
         if signum is not None:
             raise Interrupted(signum)
@@ -136,6 +146,12 @@ def ignore_in_worker(_: int) -> None:
     """Let a worker process of a DataLoader leave signals to its parent, which ends it when it has finished."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _tell() -> None:
+    """Say in a signal's handler that it has come: through no buffer, since a print may be in progress."""
+    with suppress(OSError):  # nobody may be reading
+        os.write(STDERR, b"stopping after this step; once more to stop at once\n")
 
 
 @contextmanager

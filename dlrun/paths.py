@@ -25,7 +25,7 @@ def find_run(value: str) -> Path:
     """The run folder that ``run=value`` means; ``last`` is the newest under ``runs`` that holds a checkpoint.
 
     Raises:
-        UserError: no such folder, or it is no run.
+        UserError: no such folder, or not a run folder.
     """
     if value == "last":
         runs = [file.parent.parent for file in RUNS.glob("**/checkpoints/last.pt")]
@@ -34,6 +34,6 @@ def find_run(value: str) -> Path:
         return max(runs, key=lambda run: (run / "config.yaml").stat().st_mtime_ns)
     run = Path(value)
     if not (run / "config.yaml").is_file():
-        what = "no config.yaml in it, so it is not a run" if run.is_dir() else "no such folder"
+        what = "not a run folder (no config.yaml)" if run.is_dir() else "no such folder"
         raise UserError(f"run={value}: {what}; expected the folder of an earlier run, or 'last'")
     return run

@@ -65,10 +65,6 @@ def load(path: Path, key: str = "weights") -> dict[str, Any]:
     return state
 
 
-def check_fits(network: nn.Module, state: Mapping[str, Any], key: str) -> None:
-    """Placeholder."""
-
-
 def load_weights(network: nn.Module, path: Path, without: str | None = None) -> None:
     """Load a state dict into a network, also one under a common wrapper key or prefix.
 

@@ -60,9 +60,8 @@ class OptunaSweeper(Sweeper):
         from dlrun import interrupt
         from dlrun.config.compose import job_name
         from dlrun.errors import UserError
-        from dlrun.run.sweep import keys
 
-        _, constant = keys(self.config)
+        constant = self.config.hydra.job.config.override_dirname.exclude_keys
         texts = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         overrides = OverridesParser.create().parse_overrides(texts)
         space = {one.key_or_group: distribution(one) for one in overrides if one.is_sweep_override()}

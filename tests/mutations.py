@@ -23,9 +23,9 @@ from unittest import mock
 from omegaconf import OmegaConf
 
 from dlrun import cli, paths
-from dlrun.config import schema
-from dlrun.config.compose import quoted
+from dlrun.command.verbs import VERBS
 from dlrun.config.difference import flat
+from dlrun.config.saved import quoted
 from tests.test_configs import composed
 
 SECONDS = 2.0
@@ -61,7 +61,7 @@ def base(verb: str) -> list[str]:
     if verb == "finetune":
         return ["weights=null"]
     needed = ["model=lenet", "dataset=digits", "weights=w.pt"]
-    takes_a_model = "model" in schema.VERBS[verb].model_fields
+    takes_a_model = "model" in VERBS[verb].schema.model_fields
     return needed if takes_a_model and composed(verb).get("model") is None else []
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from dlrun import paths
 from tests.conftest import QUICK, Dlrun, only_run, result
@@ -101,7 +102,7 @@ def test_wrong_input_is_one_line_and_status_2(dlrun: Dlrun, arguments: tuple[str
     assert ended.status == 2
     assert len(ended.errors) == 1
     assert ended.errors[0].startswith(f"dlrun: {line}")
-    assert not list(Path().rglob("*.*"))  # nothing is left behind
+    assert not list(Path().iterdir())  # nothing is left behind
 
 
 def test_all_faults_are_told_at_once(dlrun: Dlrun) -> None:
@@ -154,6 +155,27 @@ def test_hydras_flags_work(dlrun: Dlrun) -> None:
     )
     assert dlrun("train", "--info", "defaults").status == 0
     assert not Path("runs").exists()
+
+
+def test_flags_and_overrides_mix_and_a_folder_may_have_any_name(dlrun: Dlrun) -> None:
+    folder = Path("runs/lr=0.1/conf/model")
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("_target_: dlrun.model.linear.Linear\n")
+    ended = dlrun("train", "model=mine", "--config-dir", "runs/lr=0.1/conf", "seed=3", "--cfg", "job", "name=x")
+    assert ended.status == 0, ended.err
+    assert "seed: 3" in ended.out
+    assert "name: x" in ended.out
+    assert dlrun("train", "--cofnig-dir", "x").errors[0].startswith("dlrun: unrecognized arguments: --cofnig-dir")
+
+
+def test_nothing_of_a_group_is_chosen_by_null(dlrun: Dlrun) -> None:
+    ended = dlrun("train", "init=null", "++logger=null", *QUICK, "hydra.run.dir=mine")
+    assert ended.status == 0, ended.err
+    assert "[HYDRA]" not in ended.out + ended.err
+    config = OmegaConf.to_container(OmegaConf.load("mine/config.yaml"))
+    assert isinstance(config, dict)
+    assert config.get("init") is None
+    assert config["logger"] == {}
 
 
 def test_ones_own_model_and_dataset_need_no_fork(dlrun: Dlrun) -> None:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from hydra import compose, initialize_config_dir
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ReadonlyConfigError
 
 from dlrun import build, paths
-from dlrun.config import schema
+from dlrun.command.verbs import VERBS
+from dlrun.config import compose, schema
 from dlrun.config.compose import job_config
+from dlrun.config.frozen import updated
+from dlrun.config.section import MAY_CHANGE, Section, marked
+from dlrun.dataset.options import DatasetOptions
+from dlrun.training.options import TrainerOptions
 
 CHOICES = sorted(
     (file.parent.name, file.stem)
@@ -23,7 +30,7 @@ CHOICES = sorted(
 
 def composed(verb: str, *overrides: str) -> DictConfig:
     with initialize_config_dir(str(paths.configs()), version_base="1.3"):
-        config = compose(verb, list(overrides), return_hydra_config=True)
+        config = hydra_compose(verb, list(overrides), return_hydra_config=True)
     HydraConfig.instance().set_config(config)
     return job_config(config)
 
@@ -40,7 +47,7 @@ def test_every_choice_composes_and_its_arguments_bind(group: str, choice: str) -
     needed = [] if verb == "train" else ["model=lenet", "dataset=digits"]
     needed += ["task=adversarial"] if (verb, group) == ("train", "attack") else []
     config = composed(verb, *needed, f"{group}={choice}")
-    schema.check(config)
+    config = schema.check(config)
     build.check_targets(config)
     # What a target requires is given: by the config, or by build.py.
     given_later = {"params", "loss", "num_classes"}
@@ -64,12 +71,55 @@ def test_every_top_level_key_of_a_verb_has_a_line_of_help(verb: str) -> None:
     assert help.purpose(verb).endswith(".")
 
 
-@pytest.mark.parametrize(("group", "section"), [("trainer", schema.Trainer), ("dataset", schema.Dataset)])
-def test_every_key_of_a_section_is_explained_where_its_default_stands(
-    group: str, section: type[schema.Section]
-) -> None:
+@pytest.mark.parametrize(("group", "section"), [("trainer", TrainerOptions), ("dataset", DatasetOptions)])
+def test_every_key_of_a_section_is_explained_where_its_default_stands(group: str, section: type[Section]) -> None:
     name = "default" if group == "trainer" else "_base"
-    assert set(OmegaConf.load(paths.configs() / group / f"{name}.yaml")) == set(section.model_fields)
+    explained = set(OmegaConf.load(paths.configs() / group / f"{name}.yaml"))
+    required = {key for key, field in section.model_fields.items() if field.is_required()}
+    assert required <= explained <= set(section.model_fields)
+
+
+def test_every_verb_is_in_the_table() -> None:
+    assert sorted(VERBS) == paths.verbs()
+
+
+def test_a_checked_config_is_read_only_and_an_update_makes_a_new_one() -> None:
+    config, invocation = compose.compose("train", ["dataset=image_folder", "model=mlp", "attack=null"])
+    assert invocation.choices["model"] == "mlp"
+    assert invocation.choices["dataset"] == "image_folder"
+    assert invocation.keys == ("dataset", "model", "attack")
+    with pytest.raises(ReadonlyConfigError):
+        config.dataset.num_classes = 3
+    made = updated(config, {"dataset.num_classes": 3, "dataset.mean": [0.5], "weights": "w.pt"})
+    assert made.model.num_classes == 3  # a reference
+    assert made.dataset.mean == [0.5]
+    assert config.dataset.num_classes is None
+    assert config.model.num_classes is None
+    with pytest.raises(ReadonlyConfigError):
+        made.weights = None
+    assert "${hydra:" not in OmegaConf.to_yaml(config)  # it means the same without Hydra
+
+
+def test_a_check_leaves_the_config_that_it_is_given() -> None:
+    config = composed("train", "task=adversarial", "attack=pgd", "attack.eps=8/255", "dataset.classes=[1,3]")
+    checked = schema.check(config)
+    assert checked.attack.eps == 8 / 255
+    assert checked.dataset.num_classes == 2
+    assert config.attack.eps == "8/255"
+    assert config.dataset.num_classes == 10
+
+
+def test_keys_that_may_change_on_a_run_that_goes_on_are_marked() -> None:
+    assert set(marked(VERBS["train"].schema, MAY_CHANGE)) == {
+        *("name", "trust", "sweep", "logger", "callback", "run", "weights", "expect"),
+        *("trainer.epochs", "trainer.steps", "trainer.patience", "trainer.device", "trainer.log_every"),
+        *("dataset.root", "dataset.source.root", "dataset.workers", "dataset.memory_budget"),
+    }
+    assert "cache" in set(marked(VERBS["finetune"].schema, MAY_CHANGE))
+
+
+def test_no_logger_is_none() -> None:
+    assert compose.compose("train", ["++logger=null"])[0].logger == {}
 
 
 def test_sizes_are_said_once_and_followed_everywhere() -> None:

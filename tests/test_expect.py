@@ -91,6 +91,28 @@ def test_a_wrong_bound_is_refused_before_any_training(dlrun: Dlrun, bounds: str,
     assert not list(Path("runs").rglob("config.yaml"))
 
 
+@pytest.mark.parametrize(
+    ("metric", "bound", "idle"),
+    [
+        ("test/accuracy", {"min": 0.0, "max": 1.0}, True),
+        ("test/accuracy", {"min": 0.0}, True),
+        ("test/accuracy", {"min": 0.0, "max": 0.9}, False),
+        ("test/accuracy", {"max": "test/accuracy"}, True),
+        ("test/loss", {"max": 1e40}, True),
+        ("test/loss", {"min": -1.0}, True),
+        ("test/loss", {"max": 1.0}, False),
+        ("test/anything", {"max": 1e40}, True),
+        ("test/anything", {"min": 0.0}, False),
+        ("parameters", {"min": 0}, True),
+        ("test/accuracy", {"min": None, "max": None}, False),
+        ("test/accuracy", {}, True),
+    ],
+)
+def test_a_bound_that_nothing_could_break_is_refused(metric: str, bound: dict[str, Any], idle: bool) -> None:
+    found = expect.faults({metric: bound})
+    assert [f"expect.{metric}=" in line for line in found] == [True] * idle
+
+
 def test_what_follows_names_the_run_where_it_likes(dlrun: Dlrun) -> None:
     head = "finetune model.backbone={run} dataset=digits dataset.image_size=8 dataset.normalize=false trainer.epochs=2"
     other = f"train run=null {' '.join(QUICK)} seed=1"

@@ -40,13 +40,13 @@ def test_an_experiment_holds_together(name: str) -> None:
     for point in product(*swept.values()):
         overrides = [f"{key}={value}" for key, value in zip(swept, point, strict=True)]
         config, _ = composed(found.verb, f"experiment={name}", *overrides)
-        schema.check(config)
+        config = schema.check(config)
         build.check_targets(config)
         assert config.expect, "an experiment claims something"
         if found.verb == "inspect":
             expect.check_names(config.expect, INSPECTED)
             continue
-        names = [f"{split}/{metric}" for split in SPLITS for metric in build.task(config).metric_names]
+        names = [f"{split}/{metric}" for split in SPLITS for metric in build.task(config).higher_is_better]
         for node in config.callback.values():
             names += get_object(node._target_).metric_names if node is not None else ()
         expect.check_names(config.expect, names, config.get("then") or {})

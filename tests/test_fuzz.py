@@ -49,7 +49,7 @@ VALUES = [
         "!!python/x",
     ),
     *("${oc.env:X}", "${oc.env:HOME}", "${nowhere}", "${seed}", "${name}", "${.}", "${..name}", "${", "$${seed}"),
-    *("${oc.select:seed}", "${oc.create:{a:1}}", "${hydra:run.dir}", "${hydra:nowhere}", "${fresh:x}", "${now:%Y}"),
+    *("${oc.select:seed}", "${oc.create:{a:1}}", "${hydra:run.dir}", "${hydra:nowhere}", "${now:%Y}"),
     *("${oc.decode:'['}", "${job_name:[a]}", "${oc.dict.keys:model}", "${dataset}", "'${model}'", "\\${seed}"),
     *(
         "1,2",

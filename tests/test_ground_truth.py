@@ -56,12 +56,11 @@ def test_two_digits_lie_in_their_halves() -> None:
     splits = load("unused", image_size=32, source="digits", train=10, test=20)
     assert splits.regions is not None
     assert isinstance(splits.test, TensorSource)
-    targets = splits.test.targets
     assert splits.regions.shape == (20, 10, 32, 32)
     for number in range(20):
         region = splits.regions[number]
         assert int(region.flatten(1).any(dim=1).sum()) == 2
-        assert bool(region[targets[number]].any())
+        assert bool(region[splits.test.targets[number]].any())
         halves = sorted(region[:, 0].flatten(1).float() @ torch.arange(32.0))
         assert float(halves[-1]) == sum(range(16, 32))
         assert int((splits.test[number]["image"] > 0).sum()) > 20

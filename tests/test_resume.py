@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
 import re
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from dlrun import weights as checkpoint
+from dlrun import weights
 from dlrun.errors import UserError
+from dlrun.training import checkpoint
 from tests.conftest import QUICK, Dlrun, result
 
 KILLS = os.environ.get("DLRUN_KILLS", "2")
@@ -78,10 +80,60 @@ def test_more_epochs_extend_a_finished_run(dlrun: Dlrun) -> None:
     assert dlrun("train", *constant, "hydra.run.dir=mine").status == 0
     assert dlrun("train", "run=mine", "trainer.epochs=4").status == 0
     assert dlrun("train", *constant, "hydra.run.dir=whole", "trainer.epochs=4").status == 0
-    extended, whole = (checkpoint.load(Path(name) / "checkpoints" / "last.pt")["model"] for name in ("mine", "whole"))
+    extended, whole = (weights.load(Path(name) / "checkpoints" / "last.pt")["model"] for name in ("mine", "whole"))
     assert all(torch.equal(extended[name], whole[name]) for name in whole)
     assert Path("mine/metrics.csv").read_text() == Path("whole/metrics.csv").read_text()
     assert result(Path("mine"))["epochs"] == 4
+
+
+def test_a_run_that_is_killed_while_extended_is_not_finished(dlrun: Dlrun) -> None:
+    assert dlrun("train", "scheduler=constant", *RUN).status == 0
+    assert result(Path("mine"))["goal"] == {"epochs": 2, "steps": None, "patience": None}
+    code = (
+        "import os, sys; from dlrun import cli, weights; from dlrun.training.trainer import Trainer;"
+        " Trainer.fit = lambda self: os.kill(os.getpid(), 9); sys.argv = ['dlrun', *sys.argv[1:]]; cli.main()"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, "train", "run=mine", "trainer.epochs=4"], check=False)
+    assert killed.returncode == -9
+    left = result(Path("mine"))
+    assert (left["status"], left["metrics"], left["goal"]["epochs"]) == ("running", {}, 4)
+    again = dlrun("train", "run=mine", "trainer.epochs=4")
+    assert again.status == 0, again.err
+    assert "finished already" not in again.out
+    assert result(Path("mine"))["epochs"] == 4
+    assert len(Path("mine/metrics.csv").read_text().splitlines()) == 1 + 4
+
+
+def test_a_run_keeps_its_overrides_and_choices_when_it_goes_on(dlrun: Dlrun) -> None:
+    assert dlrun("train", *RUN).status == 0
+    assert result(Path("mine"))["overrides"] == list(QUICK)
+    assert dlrun("train", "run=mine", "trainer.epochs=3", "trainer.log_every=7").status == 0
+    found = result(Path("mine"))
+    assert found["overrides"] == [*(text.replace("epochs=2", "epochs=3") for text in QUICK), "trainer.log_every=7"]
+    assert (found["choices"]["model"], found["choices"]["dataset"]) == ("linear", "digits")
+
+
+def test_the_name_of_a_choice_is_hydras(dlrun: Dlrun) -> None:
+    assert dlrun("train", *RUN, "name=any").status == 0
+    assert dlrun("evaluate", "run=mine", "hydra.run.dir=test").status == 0
+    assert result(Path("test"))["choices"]["model"] == "linear"
+    found = result(Path("mine"))
+    del found["choices"]  # as of an earlier version
+    Path("mine/result.json").write_text(json.dumps(found))
+    assert dlrun("evaluate", "run=mine", "hydra.run.dir=again").status == 0
+    assert result(Path("again"))["choices"]["model"] == "Linear"
+
+
+def test_patience_that_ended_a_run_is_named_where_more_is_asked_for(dlrun: Dlrun) -> None:
+    patient = (*QUICK, "trainer.epochs=9", "trainer.patience=1", "optimizer.lr=1e-9", "hydra.run.dir=mine")
+    assert dlrun("train", *patient).status == 0
+    assert result(Path("mine"))["epochs"] < 9
+    ended = dlrun("train", "run=mine", "trainer.epochs=12")
+    assert ended.status == 0, ended.err
+    assert "finished already: mine, by trainer.patience=1; trainer.patience=N with N > 1 goes on" in ended.out
+    more = dlrun("train", "run=mine", "trainer.patience=3")
+    assert more.status == 0, more.err
+    assert "finished already" not in more.out
 
 
 def test_another_config_is_refused_with_its_keys(dlrun: Dlrun) -> None:
@@ -135,7 +187,7 @@ def test_no_damage_of_a_checkpoint_passes_unnoticed(tmp_path: Path) -> None:
     weight = torch.randn(40, 40)
     state = {"model": {"weight": weight}, "progress": {"epoch": 3}}
     path = tmp_path / "last.pt"
-    checkpoint.save(state, path)
+    weights.save(state, path)
     whole = path.read_bytes()
     rng = random.Random(0)
     refused = 0
@@ -148,7 +200,7 @@ def test_no_damage_of_a_checkpoint_passes_unnoticed(tmp_path: Path) -> None:
             data = bytes(flipped)
         path.write_bytes(data)
         try:
-            found = checkpoint.load(path)
+            found = weights.load(path)
         except UserError:
             refused += 1
         else:  # the flipped bit was in the padding between the records
@@ -170,9 +222,22 @@ def test_a_replay_is_identical_and_says_what_differs_if_not(dlrun: Dlrun) -> Non
     assert "environment: the same" in ended.err
 
 
+def test_a_replay_compares_the_weights(dlrun: Dlrun) -> None:
+    assert dlrun("train", *RUN).status == 0
+    file = Path("mine/checkpoints/last.pt")
+    state = weights.load(file)
+    name = next(name for name, tensor in state["model"].items() if tensor.is_floating_point())
+    state["model"][name].view(-1)[0] += 1e-6
+    weights.save(state, file)
+    ended = dlrun("replay", "run=mine")
+    assert ended.status == 1
+    assert f"weights: 1 of {len(state['model'])} tensors" in ended.err
+    assert "metrics" not in ended.err
+
+
 def test_checkpoints_within_an_epoch_come_by_steps(dlrun: Dlrun) -> None:
     assert dlrun("train", *RUN, "trainer.steps=45", "callback.checkpoint.every_steps=10").status == 0
-    previous = checkpoint.load(Path("mine/checkpoints/previous.pt"))
+    previous = weights.load(Path("mine/checkpoints/previous.pt"))
     assert previous["progress"]["step"] in (40, 41)
     ended = dlrun("train", *QUICK, "callback.checkpoint.every_minutes=0", "hydra.run.dir=other")
     assert ended.status == 2

@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 from scipy import stats
 
+from dlrun.run.sweep_table import table_rows
 from tests.conftest import QUICK, Dlrun, result
 
 
@@ -47,11 +48,34 @@ def test_a_job_that_fails_does_not_stop_the_others(dlrun: Dlrun) -> None:
     assert not re.search(r"Traceback", ended.out + ended.err)
 
 
+def test_a_job_with_a_wrong_config_is_a_row_of_the_table(dlrun: Dlrun) -> None:
+    ended = dlrun("train", "-m", *QUICK[:2], *QUICK[3:], "trainer.epochs=0,1", "hydra.sweep.dir=mixed")
+    assert ended.status == 1
+    with Path("mixed/sweep.csv").open() as stream:
+        rows = {row["trainer.epochs"]: row["status"] for row in csv.DictReader(stream)}
+    assert rows == {"1": "completed", "0": "failed: trainer.epochs=0: expected greater than 0"}
+
+
 def test_a_sweep_with_a_wrong_choice_starts_no_job(dlrun: Dlrun) -> None:
     ended = dlrun("train", "-m", "model=linear,lenett", *QUICK[1:], "hydra.sweep.dir=grid")
     assert ended.status == 2
-    assert ended.errors == [line for line in ended.errors if line.startswith("dlrun: model=lenett: no such choice")]
-    assert not list(Path("grid").glob("*/config.yaml"))
+    (line,) = ended.errors
+    assert line.startswith("dlrun: model=lenett: no such choice; did you mean 'lenet'?")
+    assert not Path("grid").exists()
+
+
+def test_a_job_that_was_killed_is_unfinished_and_one_at_work_is_running(dlrun: Dlrun) -> None:
+    sweep = ("-m", "optimizer.lr=0.1,0.01", *QUICK, "hydra.sweep.dir=grid")
+    assert dlrun("train", *sweep).status == 0
+    file = Path("grid/optimizer.lr-0.1/result.json")
+    file.write_text(file.read_text().replace('"completed"', '"running"'))
+    with FileLock(file.with_name(".lock")):
+        assert {row["job"]: row["status"] for row in table_rows(Path("grid"))}["optimizer.lr-0.1"] == "running"
+    assert re.search(r"optimizer\.lr-0\.1 +│ unfinished", dlrun("train", *sweep, "sweep.dry_run=true").out)
+    again = dlrun("train", *sweep)
+    assert again.status == 0, again.err
+    assert again.out.count("finished already") == 1
+    assert result(file.parent)["status"] == "completed"
 
 
 def test_the_same_sweep_again_skips_what_is_done_and_takes_new_points(dlrun: Dlrun) -> None:

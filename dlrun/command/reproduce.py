@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from PIL import Image
 from rich.table import Table
 
-from dlrun import console, paths
-from dlrun.config.compose import quoted
+from dlrun import console
+from dlrun.config import compose
+from dlrun.config.saved import quoted
 from dlrun.errors import UserError, suggest
 from dlrun.experiment import claims as expect
 from dlrun.experiment import header as experiment
@@ -97,9 +96,7 @@ def choose(patterns: list[str] | None) -> list[str]:
 
 def is_embedded(found: Experiment) -> bool:
     """Whether its dataset comes with dlrun: its source reads no ``root``."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(paths.configs()), version_base="1.3"):
-        config = compose(found.verb, [f"experiment={found.name}"])
+    config, _ = compose.compose(found.verb, [f"experiment={found.name}"])
     return found.verb == "inspect" or "root" not in config.dataset.source
 
 

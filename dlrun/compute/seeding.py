@@ -47,12 +47,12 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def seed_step(seed: int, step: int, place: int, device: torch.device) -> None:
-    """Make all that torch draws from here on a function of (seed, step, place of the micro-batch).
+def seed_step(seed: int, step: int, place: int, device: torch.device, turn: int = 0) -> None:
+    """Make all that torch draws from here on a function of (seed, step, place of the micro-batch, turn in the step).
 
     ``torch.manual_seed`` does the same to every device, and takes a hundred times as long where CUDA sleeps.
     """
-    mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + place * 0x94D049BB133111EB) % 2**64
+    mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + place * 0x94D049BB133111EB + turn * 0xD6E8FEB86659FD93) % 2**64
     mixed ^= mixed >> 31
     torch.default_generator.manual_seed(mixed)
     if device.type == "cuda":

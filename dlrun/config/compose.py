@@ -1,190 +1,97 @@
-"""What dlrun adds to Hydra's composition: resolvers, the config of an earlier run, and errors that help."""
+"""The front door: from the words of a command line to a checked config and an invocation, by Hydra.
+
+Apart from the translation of faults, and of the configs of earlier runs, this alone knows Hydra's internals.
+"""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import itertools
+import logging
+import os
 import re
 import shutil
-import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hydra import compose, initialize_config_dir
-from hydra._internal.utils import get_args_parser
-from hydra.core.config_store import ConfigStore
+from hydra import version
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import (
-    ConfigCompositionException,
-    HydraException,
-    InstantiationException,
-    MissingConfigException,
-    OverrideParseException,
-)
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.plugins import Plugins
+from hydra.core.utils import run_job
+from hydra.errors import HydraException
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from dlrun import paths
-from dlrun.config import help, schema, trust
-from dlrun.config.difference import flat
-from dlrun.errors import UserError, sentence, suggest
+from dlrun.config import saved, schema
+from dlrun.config.invocation import Invocation, key
+from dlrun.config.saved import Reopened, quoted
+from dlrun.errors import UserError
 
-# The sections that a later verb takes from the run that it reads.
-RUN_SECTIONS = ("model", "dataset", "task", "loss", "trainer")
-# The verbs that take its whole config, and the sections that are in it besides.
-WHOLE = ("train", "replay", "finetune")
-WHOLE_SECTIONS = (*RUN_SECTIONS, "init", "optimizer", "scheduler", "callback", "logger", "attack")
-CLAIMS = ("then", "expect")
 LONGEST_NAME = 200  # of a job's folder, in characters; file systems take 255
+PARALLEL = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+"""The launcher whose jobs run in worker processes of this one."""
+OPEN = ("expect", "then")
+"""Sections whose keys are the user's own."""
+
+Job = Callable[[DictConfig, Invocation], None]
 
 
-_made: list[Path] = []
-
-
-def fresh(path: str) -> str:
-    """Make the folder, or the same with -2, -3, ... where it is taken: two runs of one second never share it."""
-    for number in itertools.count(1):
-        folder = Path(path if number == 1 else f"{path}-{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            refuse(UserError(sentence(error)))
-        _made.append(folder.absolute())
-        return str(folder)
-    raise AssertionError
-
-
-def withdraw() -> None:
-    """Remove the folders that :func:`fresh` made and that hold no run yet: the sweep was refused."""
-    while _made:
-        folder = _made.pop()
-        if folder.is_dir() and {file.name for file in folder.iterdir()} <= {"multirun.yaml", "sweep.yaml"}:
-            shutil.rmtree(folder)
-
-
-def job_name(overrides: list[str], constant: Collection[str] = ()) -> str:
+def job_name(overrides: Sequence[str], constant: Collection[str] = ()) -> str:
     """The folder of a sweep's job: what it does not share with the others, in characters that need no quoting.
 
     Args:
         overrides: all of the job's.
         constant: the keys of those that are the same in all jobs.
     """
-    own = sorted(text for text in overrides if text.split("=")[0].lstrip("+~") not in constant)
+    own = sorted(text for text in overrides if key(text) not in constant)
     name = re.sub(r"[^\w.,+-]+", "-", "_".join(own)) or "all"
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
-OmegaConf.register_new_resolver("fresh", fresh, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("job_name", job_name, replace=True)
 OmegaConf.register_new_resolver("pick", lambda key, values: values[key], replace=True)
 
 
-class Guard(Callback):
-    """Refuses a wrong config before Hydra makes the run's folder."""
+@dataclass(frozen=True)
+class Request:
+    """A command line, parsed.
 
-    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check the composed config; Hydra swallows a callback's exceptions, but not an exit."""
-        HydraConfig.instance().set_config(config)  # so that ${hydra:...} resolves
-        try:
-            schema.check(job_config(config))
-            if config.sweep.dry_run:
-                raise UserError("sweep.dry_run=true: no sweep; expected the flag -m")
-        except UserError as error:
-            refuse(error)
-
-
-def refuse(error: Exception) -> NoReturn:
-    """End with an error found in a resolver or a callback, whose exceptions Hydra wraps or swallows."""
-    for line in str(error).splitlines():
-        print(f"dlrun: {line}", file=sys.stderr)
-    withdraw()
-    sys.exit(2)
-
-
-def job_config(config: DictConfig) -> DictConfig:
-    """The config without Hydra's own part."""
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-
-
-def overrides_of_run(verb: str, arguments: list[str]) -> list[str]:
-    """Offer the config of the run named by ``run=DIR`` as the choice ``of_run`` in its groups, and choose it.
-
-    So ``dlrun evaluate run=DIR dataset.root=ELSEWHERE`` composes like any other config. A group that the arguments
-    choose themselves (``dataset=kmnist``) keeps their choice. ``dlrun train run=DIR`` goes on in the folder itself.
-
-    Returns:
-        The overrides to add to the arguments.
+    Args:
+        verb: the command.
+        flags: Hydra's flags.
+        typed: the overrides as they were typed.
+        overrides: all, in Hydra's grammar, those of the run of ``run=DIR`` included.
+        reopened: what comes from that run.
     """
-    given = dict(argument.split("=", 1) for argument in arguments if re.match(r"[\w.]+=", argument))
-    if given.get("run", "null") == "null":
-        # Images without a dataset are photos, and a model without one is torchvision's.
-        photos = given.get("input", "null") != "null" and "dataset" not in given
-        return ["dataset=imagenet"] if photos else []
-    run = paths.find_run(given["run"].strip("'\""))
-    saved = OmegaConf.load(run / "config.yaml")
-    assert isinstance(saved, DictConfig)
-    # A user who points to configs of their own means the code that these name.
-    own = help.value_after(arguments, help.CONFIG_DIR)
-    texts = [file.read_text() for file in Path(own).rglob("*.yaml")] if own else []
-    named = [name.split(".")[0] for text in texts for name in re.findall(r"_target_:\s*([\w.]+)", text)]
-    named = sorted({*named, *re.findall(r"[\w.]+", given.get("trust", ""))})
-    trust.check_names(OmegaConf.to_container(saved), run, named)
-    if not Path(saved.dataset.root).is_dir():  # the run comes from another machine or folder
-        saved.dataset.root = "${oc.env:DLRUN_DATA,data}"
-    values = {"name": saved.name}
-    if verb in WHOLE:
-        values |= own_values(verb, saved)
-    else:
-        saved.trainer.device = "auto"
-    if verb in ("train", "finetune"):
-        values["hydra.run.dir"] = str(run)
-    chosen = [key for key in values if key not in given and key.split(".")[0] not in given]
-    overrides = [f"{key}={quoted(values[key])}" for key in chosen]
-    overrides.append(f"trust=[{','.join(named)}]")
-    for section in CLAIMS if verb == "train" else ():
-        if saved.get(section) and not any(key.startswith(section) for key in given):
-            ConfigStore.instance().store(group=section, name="of_run", node=saved[section])
-            overrides.append(f"+{section}=of_run")
-    for group in WHOLE_SECTIONS if verb in WHOLE else RUN_SECTIONS:
-        if group not in given and group in saved:
-            ConfigStore.instance().store(group=group, name="of_run", node=saved[group])
-            overrides.append(f"{group}=of_run")
-    return overrides
+
+    verb: str
+    flags: argparse.Namespace
+    typed: tuple[str, ...]
+    overrides: tuple[str, ...]
+    reopened: Reopened
 
 
-def own_values(verb: str, saved: DictConfig) -> dict[str, Any]:
-    """What a run has for the keys that the verb's own file sets, on top of the groups; and its seed."""
-    own = OmegaConf.load(paths.configs() / f"{verb}.yaml")
-    assert isinstance(own, DictConfig)
-    of_run = flat(OmegaConf.to_container(saved))
-    values = {}
-    for key in {"seed", *flat(own)} - {"verb", "run"}:
-        while key not in of_run and "." in key:  # the run may have null for a whole section
-            key = key.rpartition(".")[0]
-        if key in of_run:
-            values[key] = of_run[key]
-    return values
-
-
-def quoted(value: Any) -> str:
-    """A value in Hydra's grammar."""
-    if value is None or isinstance(value, (bool, int, float)):
-        return "null" if value is None else str(value)
-    if isinstance(value, list):
-        return "[" + ",".join(map(quoted, value)) + "]"
-    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def check_flags(arguments: list[str]) -> None:
-    """Refuse flags that Hydra does not know in one line, where it would print its usage.
+def parse(verb: str, arguments: Sequence[str]) -> Request:
+    """Parse what follows the verb: Hydra's flags and overrides, in any order.
 
     Raises:
-        UserError: names the flag.
+        UserError: a flag is unknown, or the run of ``run=DIR`` cannot be opened.
+        HydraException: an override is not in Hydra's grammar.
     """
 
     def fail(message: str) -> NoReturn:
@@ -192,56 +99,337 @@ def check_flags(arguments: list[str]) -> None:
 
     parser = get_args_parser()
     parser.error = fail  # type: ignore[method-assign]
-    parser.parse_args(arguments)
+    flags = parser.parse_intermixed_args(list(arguments))
+    words = list(flags.overrides)
+    if verb == "reproduce":  # the one verb that takes bare words, the names of experiments
+        names = [word for word in words if "=" not in word and not word.startswith("~")]
+        words = [word for word in words if word not in names]
+        words += [f"experiments={quoted(names)}"] if names else []
+    given = OverridesParser.create().parse_overrides(words)
+    groups = saved.groups_of(verb)
+    texts = [_opened(override, groups) for override in given]
+    by_key = {override.key_or_group: override for override in given}
+    reopened = saved.reopen(verb, by_key, flags.config_dir)
+    if "run" not in by_key and "input" in by_key and by_key["input"].value() is not None and "dataset" not in by_key:
+        texts.append("dataset=imagenet")  # photos; and a model without a run or dataset is torchvision's
+    return Request(verb, flags, tuple(words), (*texts, *reopened.overrides), reopened)
 
 
-def faults(error: Exception, verb: str, arguments: list[str]) -> list[str]:
-    """Lines for an exception of Hydra or OmegaConf, with the choices or the nearest spelling where it names none."""
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        choices = [name for name in error.options or [] if not name.startswith("_")]
-        return [f"{group}={choice}: no such choice; {suggest(choice, choices)}"]
-    if isinstance(error, OverrideParseException):
-        what = " ".join(str(error.override).split())
-        return [f"{what}: not understood; expected KEY=VALUE, with quotes around special characters"]
-    if isinstance(error.__cause__, OSError):
-        return [sentence(error.__cause__)]
-    if isinstance(error, OSError):
-        return [sentence(error)]
-    if isinstance(error, InstantiationException):  # of a sweeper or launcher
-        return [" ".join(str(error.__cause__ or error).split())]
-    if isinstance(error, ConfigCompositionException):
-        unknown = unknown_keys(verb, arguments)
-        if unknown:
-            return unknown
-    return [" ".join((str(error) or f"not understood by Hydra ({type(error).__name__})").split("\n")[0].split())]
+def _opened(override: Override, groups: Collection[str]) -> str:
+    """The text of an override as Hydra takes it: new keys only with ++, and no null for a group."""
+    text = override.input_line or ""
+    if override.type != OverrideType.CHANGE:
+        return text
+    if override.key_or_group in groups and override.package is None and override.value() is None:
+        return f"~{override.key_or_group}"
+    return f"++{text}" if override.key_or_group.split(".")[0] in OPEN else text
 
 
-def unknown_keys(verb: str, arguments: list[str]) -> list[str]:
-    """A line for every override on the command line whose key does not exist."""
-    own = help.value_after(arguments, help.CONFIG_DIR)
-    folders = [paths.configs(), *([Path(own).absolute()] if own else [])]
-    overrides = [tuple(argument.split("=", 1)) for argument in arguments if re.match(r"[\w./]+=", argument)]
-    groups = {key for key, _ in overrides if any((folder / key).is_dir() for folder in folders)}
-    choices = [f"{key}={value}" for key, value in overrides if key in groups and "," not in value]
-    try:
-        with initialize_config_dir(str(folders[0]), version_base="1.3"):
-            path = [f"file://{folder}" for folder in folders[1:]]
-            config = compose(verb, [*choices, f"hydra.searchpath={path}"], return_hydra_config=True)
-    except HydraException:  # it is the choices that are wrong
-        return []
-    lines = []
-    for key, value in overrides:
-        if key.startswith("hydra."):  # its values refer to a job that is not there yet
+def fresh(path: str) -> Path:
+    """Make the folder, or the same with -2, -3, ... where it is taken: two runs of one second never share it."""
+    for number in itertools.count(1):
+        folder = Path(path if number == 1 else f"{path}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
             continue
-        parts = [] if key in groups else key.split(".")
-        node: Any = config
-        for depth, part in enumerate(parts):
-            if not isinstance(node, DictConfig) or part not in node:
-                known = [str(name) for name in node] if isinstance(node, DictConfig) else []
-                known = [name for name in known if name != "hydra"]
-                lines.append(f"{key}={value}: no such key; {suggest(part, known)}")
-                break
-            if depth + 1 < len(parts):  # the value itself may refer to a job that is not there yet
-                node = node[part]
-    return lines
+        return folder
+    raise AssertionError
+
+
+def job_config(config: DictConfig) -> DictConfig:
+    """The config without Hydra's own part."""
+    return OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
+
+
+@contextmanager
+def hydra_of(config_dir: str | None = None, configs: str | None = None) -> Iterator[Hydra]:
+    """Hydra with the search path of dlrun's configs.
+
+    Args:
+        config_dir: a folder with more of them.
+        configs: a folder in their place.
+    """
+    version.setbase("1.3")
+    search_path = create_config_search_path(str(Path(configs or paths.configs()).absolute()))
+    if config_dir is not None:
+        if not Path(config_dir).is_dir():
+            raise UserError(f"--config-dir={config_dir}: no such folder")
+        place = f"file://{Path(config_dir).absolute()}"
+        search_path.prepend("command-line", place, SearchPathQuery(provider="schema"))
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        yield Hydra.create_main_hydra2("dlrun", search_path)
+    finally:
+        GlobalHydra.instance().hydra = outer
+
+
+def compose(verb: str, overrides: Sequence[str] = (), config_dir: str | None = None) -> tuple[DictConfig, Invocation]:
+    """The checked config and the invocation of a command line that runs no sweep; nothing is made or run.
+
+    Raises:
+        UserError: the config is wrong.
+        HydraException: it cannot be composed.
+    """
+    with FrontDoor.opened(parse(verb, [*overrides, *(["--config-dir", config_dir] if config_dir else [])])) as door:
+        return door.compose()
+
+
+class FrontDoor:
+    """A request with the Hydra that composes it; made by :meth:`opened`."""
+
+    def __init__(self, request: Request, hydra: Hydra) -> None:
+        self.request, self.hydra = request, hydra
+        self.overrides = list(request.overrides)
+        self.name = request.flags.config_name or request.verb
+
+    @classmethod
+    @contextmanager
+    def opened(cls, request: Request) -> Iterator[FrontDoor]:
+        """With Hydra's global state, and what it makes of Python's logging, as it was before at the end."""
+        before, root = HydraConfig.instance().cfg, logging.getLogger()
+        level, handlers = root.level, list(root.handlers)
+        with hydra_of(request.flags.config_dir, request.flags.config_path) as hydra:
+            try:
+                yield cls(request, hydra)
+            finally:
+                HydraConfig.instance().cfg = before
+                root.setLevel(level)
+                root.handlers[:] = handlers
+
+    def shows(self) -> bool:
+        """Print what a flag asks for in place of a run (``--cfg``, ``--info``, ...); False if none does.
+
+        Raises:
+            UserError: several do.
+        """
+        flags = self.request.flags
+        asked = {
+            "--cfg": flags.cfg is not None,
+            "--info": flags.info is not None,
+            "--shell-completion": flags.shell_completion,
+            "--hydra-help": flags.hydra_help,
+            "--multirun": flags.multirun,
+            "--run": flags.run,
+        }
+        chosen = [name for name, is_asked in asked.items() if is_asked]
+        if len(chosen) > 1:
+            raise UserError(f"{' '.join(chosen)}: expected one of them")
+        if flags.experimental_rerun is not None:
+            raise UserError("--experimental-rerun: not known to dlrun; expected dlrun replay run=DIR")
+        if flags.resolve and flags.cfg is None:
+            raise UserError("--resolve: expected with --cfg")
+        if asked["--cfg"]:
+            self.hydra.show_cfg(self.name, self.overrides, flags.cfg, flags.package, flags.resolve)
+        elif asked["--info"]:
+            self.hydra.show_info(flags.info, self.name, self.overrides)
+        elif asked["--shell-completion"]:
+            self.hydra.shell_completion(self.name, self.overrides)
+        elif asked["--hydra-help"]:
+            self.hydra.hydra_help(self.name, get_args_parser(), flags)
+        else:
+            return False
+        return True
+
+    def sweeps(self) -> bool:
+        """Whether the command is a sweep: by its flag, or as ``hydra.mode`` says."""
+        if self.request.flags.multirun:
+            return True
+        try:
+            config = self.hydra.compose_config(
+                self.name, self.overrides, RunMode.MULTIRUN, validate_sweep_overrides=False
+            )
+        except (HydraException, ValueError):  # which comes again, as an error, when the run is composed
+            return False
+        return bool(config.hydra.mode == RunMode.MULTIRUN)
+
+    def compose(self) -> tuple[DictConfig, Invocation]:
+        """The checked config of a single run, and its invocation; its folder is not made yet."""
+        full = self._full(RunMode.RUN)
+        return schema.check(job_config(full)), invocation(self.request, full.hydra, full.hydra.run.dir)
+
+    def run(self, job: Job) -> Exception | None:
+        """Run a command on the config, once that is checked; its folder is a new one unless it is named.
+
+        Returns:
+            What the command raised.
+
+        Raises:
+            UserError: the config is wrong; no folder was made.
+        """
+        full = self._full(RunMode.RUN)
+        config = schema.check(job_config(full))
+        if config.sweep.dry_run:
+            raise UserError("sweep.dry_run=true: no sweep; expected the flag -m")
+        task, context = Task(self.request, job, config), self._context(full)
+        with without_empty(Path(full.hydra.run.dir)):
+            if names_time(full.hydra.run):
+                _set(full, "hydra.run.dir", str(fresh(full.hydra.run.dir)))
+            context.callbacks.on_run_start(config=full, config_name=self.name)
+            ended = run_job(task, full, "hydra.run.dir", None, context)
+            context.callbacks.on_run_end(config=full, config_name=self.name, job_return=ended)
+        return task.failure
+
+    def plan(self) -> Plan:
+        """What a sweep is about to do; nothing is made or run yet."""
+        full = self._full(RunMode.MULTIRUN)
+        typed = OverridesParser.create().parse_overrides(list(full.hydra.overrides.task))
+        varied = [override.key_or_group for override in typed if override.is_sweep_override()]
+        swept = [*dict.fromkeys([*varied, *(full.hydra.sweeper.get("params") or {})])]
+        constant = [override.key_or_group for override in typed if override.key_or_group not in swept]
+        return Plan(full, swept, constant)
+
+    def sweep(self, plan: Plan, job: Job) -> Exception | None:
+        """Run the jobs of a plan in its folder, which exists.
+
+        Returns:
+            What a job raised, in this process.
+        """
+        full = plan.full
+        # The jobs are composed from these overrides:
+        values = {
+            "hydra.sweep.dir": quoted(str(plan.folder)),
+            "hydra.job.config.override_dirname.exclude_keys": quoted(plan.constant),
+        }
+        with read_write(full.hydra):
+            full.hydra.overrides.hydra.extend([f"{name}={value}" for name, value in values.items()])
+        _set(full, "hydra.sweep.dir", str(plan.folder))
+        _set(full, "hydra.job.config.override_dirname.exclude_keys", plan.constant)
+
+        task = Task(self.request, job)
+        context = self._context(full)
+        context.callbacks.on_multirun_start(config=full, config_name=self.name)
+        sweeper = Plugins.instance().instantiate_sweeper(config=full, hydra_context=context, task_function=task)
+        sweeper.sweep(arguments=list(full.hydra.overrides.task))
+        context.callbacks.on_multirun_end(config=full, config_name=self.name)
+        return task.failure
+
+    def _full(self, mode: RunMode) -> DictConfig:
+        """The config with Hydra's own part."""
+        overrides = [*self.overrides, f"hydra.mode={mode.name}"]
+        full = self.hydra.compose_config(self.name, overrides, mode, with_log_configuration=True)
+        HydraConfig.instance().set_config(full)  # so that ${hydra:...} resolves
+        return full
+
+    def _context(self, full: DictConfig) -> HydraContext:
+        return HydraContext(config_loader=self.hydra.config_loader, callbacks=Callbacks(full))
+
+
+class Task:
+    """What Hydra calls for a run, or for each job of a sweep.
+
+    Args:
+        request: the command line.
+        job: the command.
+        config: the checked config of a single run; the jobs of a sweep check their own.
+    """
+
+    def __init__(self, request: Request, job: Job, config: DictConfig | None = None) -> None:
+        self.request, self.job, self.config = request, job, config
+        self.failure: Exception | None = None
+
+    def __call__(self, config: DictConfig) -> None:
+        """Run the command; what it raises is kept, for Hydra would print a line of its own."""
+        hydra = HydraConfig.get()
+        called = invocation(self.request, hydra, hydra.runtime.output_dir)
+        try:
+            self.job(self.config or config, called)
+        except Exception as error:
+            self.failure = self.failure or error
+
+
+@dataclass
+class Plan:
+    """A sweep.
+
+    Args:
+        full: its config, with Hydra's own part.
+        swept: the keys that it varies.
+        constant: those that it sets for all jobs alike.
+    """
+
+    full: DictConfig
+    swept: list[str]
+    constant: list[str]
+
+    def __post_init__(self) -> None:
+        self.config = job_config(self.full)
+        self.verb = str(self.config.verb)
+        self.folder = Path(self.full.hydra.sweep.dir)
+        self.is_fresh = names_time(self.full.hydra.sweep)
+        self.is_parallel = OmegaConf.select(self.full, "hydra.launcher._target_") == PARALLEL
+
+    def jobs(self) -> list[list[str]]:
+        """The overrides of each job of a grid, in its order.
+
+        Raises:
+            UserError: it is no grid.
+        """
+        grid = [f"{name}={value}" for name, value in (self.full.hydra.sweeper.get("params") or {}).items()]
+        parsed = OverridesParser.create().parse_overrides([*grid, *self.full.hydra.overrides.task])
+        if any(override.is_sweep_override() and not override.is_discrete_sweep() for override in parsed):
+            raise UserError("sweep.dry_run=true: the jobs of a search are not known before it; expected a grid")
+        return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
+
+    @contextmanager
+    def in_folder(self) -> Iterator[Path]:
+        """Make the sweep's folder, a new one unless it is named; it is removed again if the sweep starts no job."""
+        is_new = self.is_fresh or not self.folder.exists()
+        with without_empty(self.folder):
+            if self.is_fresh:
+                self.folder = fresh(str(self.folder))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                yield self.folder
+            finally:
+                if is_new and {file.name for file in self.folder.iterdir()} <= {"multirun.yaml", "sweep.yaml"}:
+                    shutil.rmtree(self.folder)
+
+
+@contextmanager
+def without_empty(folder: Path) -> Iterator[None]:
+    """Remove again what of a folder and its parents is made meanwhile and stays empty."""
+    absent = [each for each in (folder.absolute(), *folder.absolute().parents) if not each.exists()]
+    try:
+        yield
+    finally:
+        for each in absent:
+            with suppress(OSError):  # it is not empty, or was never made
+                each.rmdir()
+
+
+def names_time(place: DictConfig) -> bool:
+    """Whether a folder is named by the time, so that each run has a new one."""
+    return "${now:" in str(OmegaConf.to_container(place)["dir"])  # type: ignore[index, call-overload]
+
+
+def invocation(request: Request, hydra: Any, folder: str) -> Invocation:
+    """The invocation of a run, from what was asked for and Hydra's own part of the config."""
+    typed = {key(text) for text in request.typed}
+    added = {key(text) for text in request.overrides} - typed
+    reopened = request.reopened.choices
+    chosen: Mapping[str, Any] = hydra.runtime.choices
+    names = {
+        group: ",".join(map(str, choice)) if OmegaConf.is_list(choice) else str(choice)
+        for group, choice in chosen.items()
+        if choice is not None and not group.startswith("hydra/")
+    }
+    sweeping = hydra.mode == RunMode.MULTIRUN
+    texts = (
+        hydra.overrides.task if sweeping else [text for text in request.typed if not re.match(r"hydra[./]", key(text))]
+    )
+    return Invocation(
+        verb=request.verb,
+        folder=Path(os.path.abspath(folder)),
+        overrides=tuple(text for text in texts if key(text) not in added),
+        choices={**names, **reopened},
+        sweeping=sweeping,
+        reopened=tuple(reopened),
+    )
+
+
+def _set(config: DictConfig, name: str, value: Any) -> None:
+    """Set a key of Hydra's own part, which is read-only once it is in use."""
+    with read_write(config.hydra), open_dict(config.hydra):
+        OmegaConf.update(config, name, value)

@@ -1,46 +1,29 @@
-"""How two configs differ, and in which keys they may."""
+"""How two configs differ, but for the keys that may."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-MAY_CHANGE = (
-    "run",
-    "name",
-    "weights",
-    "trust",
-    "sweep",
-    "expect",
-    "trainer.epochs",
-    "trainer.steps",
-    "trainer.device",
-    "trainer.log_every",
-    "callback",
-    "logger",
-    "dataset.root",
-    "dataset.source.root",
-    "dataset.workers",
-    "dataset.memory_budget",
-    "cache",
-)
-"""The keys (and all below them) that do not change what a run that continues does with its data."""
-COUNTED = ("num_classes", "shape", "image_size", "resize_size", "channels", "mean", "std")
-"""The keys that may be null in a command and are filled in from the data or the weights."""
 
+def differences(was: Any, now: Any, may_change: Sequence[str] = (), counted: Collection[str] = ()) -> list[str]:
+    """In words, every key in which two configs differ.
 
-def differences(was: Any, now: Any, apart_from: Sequence[str] = ()) -> list[str]:
-    """In words, every key in which two configs differ, but for those that may change and those below ``apart_from``."""
+    Args:
+        was: the earlier config.
+        now: the other.
+        may_change: dotted keys that may differ, with all below them.
+        counted: keys by their last part that may be null now: the data tells them.
+    """
     old, new = flat(was), flat(now)
-    free = (*MAY_CHANGE, *apart_from)
     return [
         f"{key} (was {old.get(key)}, is {new.get(key)})"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
-        and not any(key == other or key.startswith(f"{other}.") for other in free)
-        and not (new.get(key) is None and key.split(".")[-1] in COUNTED)
+        and not any(key == other or key.startswith(f"{other}.") for other in may_change)
+        and not (new.get(key) is None and key.split(".")[-1] in counted)
     ]
 
 

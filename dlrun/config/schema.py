@@ -1,364 +1,82 @@
-"""The types and bounds of dlrun's own config keys. No torch here: a wrong key is refused before it is imported.
-
-Defaults live in ``configs/`` alone. The arguments of a ``_target_`` are checked against its signature later, by
-:mod:`dlrun.build`; what is listed here for them are the bounds that a signature cannot say.
-"""
+"""The check of a composed config: a wrong key, type or value is refused before torch is imported."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, get_args, get_origin
+from collections.abc import Iterable, Iterator
+from typing import Any, get_args, get_origin
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
+from dlrun.command.verbs import VERBS
+from dlrun.config.difference import flat
+from dlrun.config.frozen import frozen, writable
 from dlrun.errors import UserError, suggest
+from dlrun.experiment import claims
+from dlrun.training.options import TrainerOptions
 
-Positive = Annotated[int, Field(gt=0)]
-Natural = Annotated[int, Field(ge=0)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NaturalFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-def _radii(value: Any) -> Any:
-    values = value if isinstance(value, list) else [value]
-    numbers = [one for one in values if isinstance(one, (int, float)) and not isinstance(one, bool)]
-    if not values or len(numbers) < len(values) or not all(0 <= one < math.inf for one in numbers):
-        raise PydanticCustomError("radii", "expected 0 or more, such as 0.1 or 8/255, or a list of such numbers")
-    return value
-
-
-Radii = Annotated[Any, AfterValidator(_radii)]
-"""Of a perturbation: one number or several."""
-
-
-class Section(BaseModel):
-    """Keys of dlrun's own: no others are taken."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class Component(BaseModel):
-    """A ``_target_`` with arguments; those not listed here are left to its signature."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
-    target: str = Field(alias="_target_")
-
-
-class Optimizer(Component):
-    """Bounds that torch's optimizers share."""
-
-    lr: PositiveFloat
-    weight_decay: NaturalFloat = 0.0
-
-
-class Scheduler(Component):
-    """Every schedule can warm up."""
-
-    warmup_steps: Natural
-    warmup_epochs: Natural
-
-
-class Attack(Component):
-    """What all attacks say, and the bounds that the iterative ones share."""
-
-    eps: Radii
-    steps: Natural = 0
-    step_size: NaturalFloat | None = None
-    restarts: Positive = 1
-    queries: Positive = 1
-
-
-class Trainer(Section):
-    """Options of :class:`dlrun.training.trainer.Trainer`; ``configs/trainer/default.yaml`` says what each does."""
-
-    epochs: Positive
-    steps: Positive | None
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
-    precision: Literal["auto", "fp32", "bf16", "fp16"]
-    accumulate: Positive
-    clip_norm: PositiveFloat | None
-    ema: Fraction | None
-    patience: Positive | None
-    monitor: str | None
-    validate_every: Positive
-    limit_batches: Positive | None
-    compile: bool
-    channels_last: bool
-    deterministic: bool
-    log_every: Positive
-
-
-class Augment(Section):
-    """Options of :class:`dlrun.dataset.augment.Augment`."""
-
-    crop: Natural
-    flip: Probability
-    rotate: Annotated[float, Field(ge=0, le=180)]
-    translate: Fraction
-    scale: Fraction
-    erase: Probability
-    mixup: NaturalFloat
-    cutmix: NaturalFloat
-
-
-class Dataset(Section):
-    """What every dataset config says; ``configs/dataset/_base.yaml`` explains the keys."""
-
-    source: Component
-    root: str
-    image_size: Positive | None
-    resize_size: Positive | None
-    channels: Literal[1, 2, 3]
-    shape: list[Positive] | None = None
-    num_classes: Positive | None
-    classes: list[str | int] | None
-    per_class: Positive | None
-    mean: list[float] | None
-    std: list[PositiveFloat] | None
-    normalize: bool
-    batch_size: Positive
-    eval_batch_size: Positive
-    val_fraction: Fraction
-    memory_budget: NaturalFloat
-    workers: Natural
-    on_error: Literal["raise", "skip"]
-    augment: Augment
-
-
-class Sweep(Section):
-    """Options of a sweep; ``configs/_base.yaml`` explains them."""
-
-    dry_run: bool
-
-
-class Bound(Section):
-    """What an experiment expects of a metric: a number, or another metric's name, at either end."""
-
-    min: float | str | None = None
-    max: float | str | None = None
-
-
-class Command(Section):
-    """Keys of every verb."""
-
-    verb: str
-    seed: Natural
-    name: str
-    trust: list[str]
-    sweep: Sweep
-
-
-class Verb(Command):
-    """Keys of every verb that makes a model."""
-
-    dataset: Dataset
-    model: Component
-    task: Component
-    loss: Component
-    trainer: Trainer
-    logger: dict[str, Component | None] = {}
-
-
-class Train(Verb):
-    """``dlrun train``."""
-
-    init: Component | None = None
-    optimizer: Optimizer
-    scheduler: Scheduler
-    callback: dict[str, Component | None]
-    run: str | None
-    weights: str | None
-    attack: Attack | None = None
-    expect: dict[str, Bound] = {}
-    then: dict[str, str] = {}
-
-
-class Replay(Train):
-    """``dlrun replay``."""
-
-    run: str
-
-
-class Measure(Verb):
-    """The verbs that measure a trained model on a split."""
-
-    run: str | None
-    weights: str | None
-    split: Literal["train", "val", "test"]
-    limit: Positive | None
-
-
-class Evaluate(Measure):
-    """``dlrun evaluate``."""
-
-    top_k: Positive
-
-
-class Unfreeze(Section):
-    """When and how fast the whole network trains; ``configs/finetune.yaml`` explains the keys."""
-
-    epoch: Natural | None
-    lr: PositiveFloat
-    decay: Annotated[float, Field(gt=0, le=1)]
-    batch_norm: bool
-
-
-class FinetuneDataset(Dataset):
-    """What comes with the weights may be left to them."""
-
-    channels: Literal[1, 3] | None  # type: ignore[assignment]
-
-
-class Finetune(Train):
-    """``dlrun finetune``."""
-
-    dataset: FinetuneDataset
-    views: Natural | None
-    cache: str
-    unfreeze: Unfreeze
-
-
-class AttackVerb(Measure):
-    """``dlrun attack``."""
-
-    attack: Attack
-    check: Natural
-    save: bool
-
-
-class Certify(Measure):
-    """``dlrun certify``."""
-
-    attack: Attack
-    eps: Radii
-    method: Literal["auto", "interval", "polytope", "lipschitz"]
-
-
-class ExplainerSection(Component):
-    """What every explainer says; ``configs/explainer/_base.yaml`` explains the keys."""
-
-    classes: list[str | Natural] | Natural | str | None = Field(default=None, alias="target")
-    top_k: Positive = 1
-
-
-class Explain(Verb):
-    """``dlrun explain``."""
-
-    run: str | None
-    weights: str | None
-    explainer: ExplainerSection
-    attack: Attack | None = None
-    input: str | None
-    split: Literal["train", "val", "test"]
-    index: list[Natural] | Natural | None
-    class_: Natural | str | None = Field(alias="class")
-    order: Literal["first", "most_wrong", "least_certain"]
-    limit: Positive
-    pictures: Natural
-    steps: Natural
-    randomize: bool
-
-
-class Visualize(Verb):
-    """``dlrun visualize``."""
-
-    run: str | None
-    weights: str | None
-    visualizer: Component
-    input: str | None
-    index: Natural
-
-
-class Inspect(Verb):
-    """``dlrun inspect``."""
-
-    run: str | None
-    expect: dict[str, Bound] = {}
-
-
-class Reproduce(Command):
-    """``dlrun reproduce``."""
-
-    experiments: list[str] | None
-    embedded: bool
-    folder: str
-    fresh: bool
-    report: str | None
-    expect: dict[str, Bound]
-
-
-class Predict(Verb):
-    """``dlrun predict``."""
-
-    run: str | None
-    weights: str | None
-    input: str | None
-    top_k: Positive
-
-
-class Export(Verb):
-    """``dlrun export``."""
-
-    run: str | None
-    weights: str | None
-    format: Literal["state_dict", "torch_export", "onnx"]
-
-
-VERBS: dict[str, type[Command]] = {
-    "train": Train,
-    "replay": Replay,
-    "evaluate": Evaluate,
-    "finetune": Finetune,
-    "predict": Predict,
-    "export": Export,
-    "attack": AttackVerb,
-    "certify": Certify,
-    "explain": Explain,
-    "visualize": Visualize,
-    "inspect": Inspect,
-    "reproduce": Reproduce,
-}
+Trainer = TrainerOptions  # until the trainer names its options itself
 FRACTIONS = ("eps", "step_size")
 """The keys whose numbers may be written as a fraction, such as 8/255."""
+CALL = re.compile(r"\$\{\s*[\w.]+\s*:")
+"""A reference that calls a resolver, such as ``${now:%H}``."""
 
 
-def check(config: DictConfig) -> None:
+def check(config: DictConfig) -> DictConfig:
     """Refuse a composed config with a wrong key, type or value.
 
-    Fractions in it (``8/255``) become numbers, and ``dataset.num_classes`` is that of the chosen ``dataset.classes``.
+    Returns:
+        The config that commands work with: fractions (``8/255``) are numbers, ``dataset.num_classes`` is that of the
+        chosen ``dataset.classes``, calls of resolvers (``${now:...}``) are replaced by what they give, references to
+        other keys stay, and it is read-only.
 
     Raises:
         UserError: one line for every fault.
     """
-    unresolved = OmegaConf.to_container(config)
+    made = writable(config)
+    unresolved = OmegaConf.to_container(made)
     assert isinstance(unresolved, dict)
     verb = unresolved.get("verb")
     if verb not in list(VERBS):
         raise UserError(f"verb={verb}: expected the verb of the command line; {suggest('', VERBS)}")
+    schema = VERBS[verb].schema
     for group in ("model", "dataset"):
-        if group in VERBS[verb].model_fields and unresolved.get(group) is None:
+        if group in schema.model_fields and unresolved.get(group) is None:
             how = "with weights=FILE, or run=DIR for both" if "run" in unresolved else "from the groups"
             raise UserError(f"{group}: none chosen; expected {group}=NAME {how}")
-    divide(config)
-    chosen = OmegaConf.select(config, "dataset.classes", throw_on_resolution_failure=False)
+    divide(made)
+    chosen = OmegaConf.select(made, "dataset.classes", throw_on_resolution_failure=False)
     if isinstance(chosen, ListConfig):
-        config.dataset.num_classes = len(chosen)
-    plain = resolved(config)
+        made.dataset.num_classes = len(chosen)
+    if "logger" in schema.model_fields and made.get("logger") is None:
+        made.logger = {}
+    plain = resolved(made)
     try:
         # JSON has YAML's types, and pydantic's strict reading of it takes no string for a number.
-        VERBS[plain["verb"]].model_validate_json(json.dumps(plain))
+        schema.model_validate_json(json.dumps(plain))
     except ValidationError as error:
         raise UserError("\n".join(_fault(fault, plain) for fault in error.errors())) from None
-    if faults := combinations(plain):
+    if faults := [*combinations(plain), *claims.faults(plain.get("expect"))]:
         raise UserError("\n".join(faults))
+    for key, value in calls(made):
+        OmegaConf.update(made, key, value, merge=False)
+    return frozen(made)
+
+
+def calls(config: DictConfig) -> Iterator[tuple[str, Any]]:
+    """The dotted keys whose values call a resolver, with what these give."""
+    for key, value in flat(OmegaConf.to_container(config)).items():
+        texts = value if isinstance(value, list) else [value]
+        if any(isinstance(text, str) and CALL.search(text) for text in texts):
+            node = OmegaConf.select(config, key)
+            given = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+            if "${" not in str(given):  # a text, perhaps of the environment, and no reference
+                yield key, given
 
 
 def resolved(config: DictConfig, throw_on_missing: bool = True) -> dict[str, Any]:
@@ -394,7 +112,7 @@ def combinations(config: Any) -> list[str]:
         for key, value, other, bound in pairs
         if value > bound
     ]
-    if issubclass(VERBS[config["verb"]], Train) and config.get("attack") and "attack" not in config["task"]:
+    if VERBS[config["verb"]].trains and config.get("attack") and "attack" not in config["task"]:
         faults.append(f"attack={config['attack']['_target_']}: the task attacks nothing; expected task=adversarial")
     return faults
 
@@ -420,7 +138,7 @@ def _quotient(value: Any) -> Any:
 def _fault(fault: ErrorDetails, config: Any) -> str:
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        parent = _parent_model(VERBS[config["verb"]], fault["loc"])
+        parent = _parent_model(VERBS[config["verb"]].schema, fault["loc"])
         return f"{key}: no such key; {suggest(str(fault['loc'][-1]), parent)}"
     if fault["type"] == "missing" and fault["loc"][-1] == "_target_":
         # Perhaps a mistyped name of a callback that exists, with a setting of it.

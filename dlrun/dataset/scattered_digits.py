@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from dlrun.dataset.field import Image, Mask, fit
-from dlrun.dataset.source import Splits, TensorSource
+from dlrun.dataset.source import MapStyle, Splits, TensorSource
 from dlrun.dataset.two_digits import single_digits
 from dlrun.errors import UserError
 
@@ -54,7 +54,8 @@ def load(
     return Splits(splits[0], splits[1], classes, fields={"image": Image(), "mask": Mask()})
 
 
-def _canvases(digits: TensorSource, side: int, digit_size: int, most: int, count: int, seed: int) -> TensorSource:
+def _canvases(digits: MapStyle, side: int, digit_size: int, most: int, count: int, seed: int) -> TensorSource:
+    assert isinstance(digits, TensorSource)
     rng = np.random.default_rng(seed)
     glyphs = fit(digits.tensors["image"], 1, digit_size)
     images = torch.zeros(count, 1, side, side, dtype=torch.uint8)

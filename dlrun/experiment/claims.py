@@ -11,6 +11,47 @@ from dlrun.errors import UserError, suggest
 
 BESIDES = ("parameters", "trainable", "epochs", "steps", "seconds")
 """Figures of ``result.json`` that are no metrics, and can be bounded too."""
+SHARES = (
+    *("accuracy", "share", "probability", "agreement", "precision", "recall", "f1", "insertion", "deletion"),
+    *("energy_in_region", "distinct_units"),
+)
+"""How the names of metrics end that lie in [0,1]."""
+SIZES = ("loss", "error", "norm", "ratio", "updates", "bound", "field", "mib", "adds", "claims", "experiments", "met")
+"""How the names of metrics end that are 0 or more, as are :data:`BESIDES`."""
+BEYOND = 1e30
+"""No metric of a run that works is larger."""
+
+
+def limits(metric: str) -> tuple[float, float]:
+    """The least and the largest value that a metric can have."""
+    name = metric.rpartition("/")[2]
+    if name.endswith(SHARES) or "probability/" in metric:
+        return 0.0, 1.0
+    if name.endswith("correlation"):
+        return -1.0, 1.0
+    return (0.0 if name.endswith((*SIZES, *BESIDES)) else -BEYOND), BEYOND
+
+
+def faults(bounds: Mapping[str, Any] | None) -> list[str]:
+    """A line for each bound that no result could break, such as an accuracy of 0 or more.
+
+    Args:
+        bounds: the section ``expect``; both ends of a bound may be null, which expects nothing of the metric.
+    """
+    found = []
+    for metric, bound in (bounds or {}).items():
+        low, high = limits(metric)
+        given = {end: limit for end, limit in bound.items() if limit is not None}
+        idle = [
+            limit == metric if isinstance(limit, str) else limit <= low if end == "min" else limit >= high
+            for end, limit in given.items()
+        ]
+        if not bound or (given and all(idle)):
+            words = ", ".join(f"{end}: {limit}" for end, limit in given.items())
+            between = f"between {number(low)} and {number(high)}" if high < BEYOND else f"above {number(low)}"
+            expected = between if low > -BEYOND else "a smaller number"
+            found.append(f"expect.{metric}={{{words}}}: no result could break this; expected a bound {expected}")
+    return found
 
 
 def check_names(bounds: Mapping[str, Any] | None, metrics: Collection[str], verbs: Collection[str] = ()) -> None:
@@ -35,19 +76,21 @@ def judge(bounds: Mapping[str, Any] | None, result: Mapping[str, Any]) -> list[d
     """Compare a run's result with its bounds, both ends included.
 
     Returns:
-        For each bound ``metric``, ``claim`` (in words), ``value`` and ``met``. A metric that is missing, or no number,
-        meets nothing.
+        For each bound ``metric``, ``claim`` (in words), ``value`` and ``met``. A metric that is missing or NaN meets
+        nothing; a bound whose ends are null is left out.
     """
     values = {name: float(result[name]) for name in BESIDES if name in result} | result.get("metrics", {})
     judged = []
     for name, bound in (bounds or {}).items():
         value = values.get(name)
         ends = {end: bound[end] for end in ("min", "max") if bound.get(end) is not None}
-        limits = {end: values.get(limit) if isinstance(limit, str) else limit for end, limit in ends.items()}
+        if not ends:
+            continue
+        numbers = {end: values.get(limit) if isinstance(limit, str) else limit for end, limit in ends.items()}
         met = value is not None and all(
-            limit is not None and (value >= limit if end == "min" else value <= limit) for end, limit in limits.items()
+            limit is not None and (value >= limit if end == "min" else value <= limit) for end, limit in numbers.items()
         )
-        judged.append({"metric": name, "claim": _words(ends, limits), "value": value, "met": met})
+        judged.append({"metric": name, "claim": _words(ends, numbers), "value": value, "met": met})
     return judged
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from matplotlib import colormaps
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import ListedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
@@ -19,7 +19,8 @@ def segmentation(images: Tensor, masks: Tensor, predictions: Tensor, classes: li
         classes: their names; the first has the colour black.
     """
     count = len(images)
-    colours = ["black", *(colormaps["tab20"](2 * place % 20 + place // 10) for place in range(len(classes) - 1))]
+    hues = [to_hex(colormaps["tab20"](2 * place % 20 + place // 10)) for place in range(len(classes) - 1)]
+    colours = ["black", *hues]
     palette = ListedColormap(colours)
     figure = Figure(figsize=(1.7 * count + 2.2, 5.4), layout="constrained")
     plots = figure.subplots(3, count, squeeze=False)

@@ -23,9 +23,7 @@ class DCGAN(nn.Module):
 
     def __init__(self, channels: int, image_size: int, latent: int = 64, width: int = 64) -> None:
         if image_size % 4:
-            raise ValueError(
-                f"dcgan halves an image twice; expected dataset.image_size divisible by 4, not {image_size}"
-            )
+            raise ValueError(f"dcgan halves an image twice; expected dataset.image_size={image_size} divisible by 4")
         super().__init__()
         side, self.latent = image_size // 4, latent
         self.generator = nn.Sequential(

@@ -169,8 +169,8 @@ def _patched(forwards: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]
     try:
         yield
     finally:
-        for module, forward in before.items():  # type: ignore[assignment]
-            if forward is None:
+        for module, own in before.items():
+            if own is None:
                 del module.forward
             else:
-                module.forward = forward
+                module.forward = own

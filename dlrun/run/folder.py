@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import time
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import console, interrupt
-from dlrun.config import schema, trust
+from dlrun.command.verbs import VERBS
+from dlrun.config import saved
 from dlrun.config.difference import differences
-from dlrun.errors import RunError, UserError
-from dlrun.experiment import claims as expect
+from dlrun.config.invocation import Invocation, key
+from dlrun.config.section import COUNTED, MAY_CHANGE, marked
+from dlrun.errors import UserError
 from dlrun.files import write_whole
-from dlrun.run import sweep_table
-from dlrun.run.follow_up import follow
+from dlrun.training.cursor import Cursor, Goal
 
-Main = Callable[[DictConfig, "Run"], dict[str, Any]]
-
-LOCK = ".lock"
-WAIT = 10.0  # seconds that a job gives to a worker left by a killed sweep to end its step
-RESUMABLE = ("train", "finetune")
-"""The verbs that continue a run which they find in their folder."""
+CONFIG, RESULT, LOG, LOCK = "config.yaml", "result.json", "log.txt", ".lock"
+STOPPED = {"no better validation": "patience"}
+"""Why a run ended early, in the words of earlier versions."""
 
 
 class Run:
@@ -38,21 +32,19 @@ class Run:
 
     Args:
         path: the folder; it exists.
-        overrides: what the user typed, for the table of a sweep.
+        invocation: how the command was called.
     """
 
-    def __init__(self, path: Path, overrides: list[str]) -> None:
+    def __init__(self, path: Path, invocation: Invocation) -> None:
         self.path = Path(os.path.relpath(path))  # as the user would write it
-        self.overrides = overrides
-        from dlrun.config.invocation import Invocation
-
-        hydra = HydraConfig.get()
-        self.invocation = Invocation("", path, tuple(overrides), dict(hydra.runtime.choices))
+        self.invocation = invocation
+        # What result.json says of the command, whatever comes of it:
+        self._about = {"choices": dict(invocation.choices), "overrides": list(invocation.overrides)}
 
     @property
     def exists(self) -> bool:
         """Whether there is a run in this folder already."""
-        return (self.path / "config.yaml").exists()
+        return (self.path / CONFIG).exists()
 
     @contextmanager
     def locked(self, wait: float = 0) -> Iterator[None]:
@@ -78,31 +70,34 @@ class Run:
     @property
     def saved_config(self) -> DictConfig:
         """The config of the run in this folder."""
-        config = OmegaConf.load(self.path / "config.yaml")
-        assert isinstance(config, DictConfig)
-        return config
-
-    @property
-    def status(self) -> str:
-        """How the run in this folder ended: completed, failed, interrupted, or unfinished where it says nothing."""
-        try:
-            status: str = self.result["status"]
-        except FileNotFoundError:
-            return "unfinished"
-        return status
+        return saved.load(self.path)
 
     @property
     def result(self) -> dict[str, Any]:
-        """What the run in this folder found."""
-        found: dict[str, Any] = json.loads((self.path / "result.json").read_text())
-        return found
+        """What ``result.json`` says; empty where there is none."""
+        return read_result(self.path)
 
     def is_finished(self, config: DictConfig) -> bool:
         """Whether the run in this folder has done all that a config asks for."""
-        if self.status != "completed":
-            return False
-        saved = self.saved_config.trainer
-        return config.trainer.steps == saved.steps and bool(config.trainer.epochs <= saved.epochs)
+        return self.result.get("status") == "completed" and self.cursor.is_done(Goal.of(config.trainer))
+
+    def ended_by_patience(self, config: DictConfig) -> bool:
+        """Whether the run in this folder would train more, as the config asks for, if its patience were larger."""
+        cursor = self.cursor
+        return cursor.stopped == "patience" and replace(cursor, stopped=None).goes_on(Goal.of(config.trainer))
+
+    @property
+    def cursor(self) -> Cursor:
+        """Where the completed run in this folder stands."""
+        result = self.result
+        if "cursor" in result:
+            return Cursor(**result["cursor"])
+        # A run of an earlier version.
+        stopped = result.get("stopped")
+        stopped = STOPPED.get(stopped, stopped) if stopped else None
+        since_best = (self.saved_config.trainer.patience or 0) if stopped == "patience" else 0
+        done = {"epoch": result.get("epochs", 0), "step": result.get("steps", 0)}
+        return Cursor(next="done", stopped=stopped, since_best=since_best, **done)
 
     def check_same(self, config: DictConfig) -> None:
         """Refuse to continue the run in this folder with another config.
@@ -110,36 +105,55 @@ class Run:
         Raises:
             UserError: names every key that differs, but for those that may change.
         """
-        different = differences(self.saved_config, OmegaConf.to_container(config, resolve=True))
+        schema = VERBS[config.verb].schema
+        counted = [name.rpartition(".")[2] for name in marked(schema, COUNTED)]
+        now = OmegaConf.to_container(config, resolve=True)
+        different = differences(self.saved_config, now, list(marked(schema, MAY_CHANGE)), counted)
         if different:
             raise UserError(
                 f"hydra.run.dir={self.path}: the run in this folder has another config: {', '.join(different)}"
             )
 
+    def begin(self, config: DictConfig) -> None:
+        """Say in ``result.json`` that the run is in progress, with its goal; then write the config of a new one.
+
+        A run that goes on keeps the overrides of its start, and adds those that are new.
+        """
+        continues, before = self.exists, self.result
+        earlier = [text for text in before.get("overrides", []) if not text.endswith("=of_run")] if continues else []
+        given = {key(override): override for override in earlier}
+        given |= {key(text): text for text in self.invocation.overrides if not continues or key(text) != "run"}
+        goal = {"goal": asdict(Goal.of(config.trainer))} if VERBS[config.verb].trains else {}
+        choices = {**before.get("choices", {}), **self.invocation.choices} if continues else self.invocation.choices
+        # Verbs on a run that was killed while it was extended still name its classes.
+        kept = {"classes": before["classes"]} if continues and "classes" in before else {}
+        self._about = {**goal, **kept, "choices": dict(choices), "overrides": list(given.values())}
+        self.save_result("running", 0.0, {})
+        if not continues:
+            self.save_config(config)
+
     def save_config(self, config: DictConfig) -> None:
-        """Write the whole config, every reference in it resolved."""
-        OmegaConf.save(config, self.path / "config.yaml", resolve=True)
+        """Write the whole config, every reference in it resolved, at once or not at all."""
+        write_whole(self.path / CONFIG, OmegaConf.to_yaml(config, resolve=True))
 
     def save_result(self, status: str, seconds: float, result: dict[str, Any]) -> None:
         """Write ``result.json``, at once or not at all.
 
         Args:
-            status: completed, failed or interrupted.
+            status: running, completed, failed or interrupted.
             seconds: how long the command took.
             result: whatever else the command found, with its ``metrics``.
         """
-        record = {
-            "status": status,
-            "metrics": {},
-            "seconds": round(seconds, 3),
-            **result,
-            "overrides": self.overrides,
-        }
-        write_whole(self.path / "result.json", json.dumps(record, indent=2) + "\n")
+        head = {"status": status, "metrics": {}, "seconds": round(seconds, 3)}
+        self.write_result({**head, **self._about, **result})
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Replace ``result.json``, at once or not at all."""
+        write_whole(self.path / RESULT, json.dumps(result, indent=2) + "\n")
 
     def withdraw(self) -> bool:
         """Take back what a run writes before its command has done anything; True if that was all there was."""
-        if {file.name for file in self.path.iterdir()} - {"config.yaml", "log.txt", LOCK}:
+        if {file.name for file in self.path.iterdir()} - {CONFIG, RESULT, LOG, LOCK}:
             return False
         for file in self.path.iterdir():
             file.unlink()
@@ -147,82 +161,26 @@ class Run:
         return True
 
 
-def run_job(main: Main, config: DictConfig) -> None:
-    """Run a command in the folder that Hydra has chosen, and record how it ended.
-
-    A job of a sweep raises nothing but an interruption: what went wrong is in its ``result.json``, and the next one
-    starts.
-
-    Args:
-        main: the command; takes config and run, returns what goes into ``result.json``.
-        config: the composed config.
-    """
-    hydra = HydraConfig.get()
-    sweeping = hydra.mode == RunMode.MULTIRUN
-    if sweeping and not interrupt.takes_jobs():
-        return
-    run = Run(Path(hydra.runtime.output_dir), list(hydra.overrides.task))
-    continues = run.exists
-    if continues:
-        if config.verb not in RESUMABLE:
-            raise UserError(f"hydra.run.dir={run.path}: there is a run in this folder already; expected a new one")
-        schema.check(config)
-        run.check_same(config)
-        if run.is_finished(config):
-            console.say(f"finished already: {run.path}")
-            result = run.result
-            judged = expect.judge(config.get("expect"), result)
-            if judged != result.get("expect", []):
-                run.save_result(result["status"], result["seconds"], {**result, "expect": judged})
-            report(judged, sweeping)
-            return
-    started = time.perf_counter()
-    wait = WAIT if sweeping else 0
-    with run.locked(wait), console.log_to(run.path / "log.txt"), interrupt.at_once():
-        try:
-            schema.check(config)
-            reopened = [group for group, choice in hydra.runtime.choices.items() if choice == "of_run"]
-            trust.check_objects(config, config.get("run"), config.trust, reopened)
-            if not continues:
-                run.save_config(config)
-            result = main(config, run)
-            if then := config.get("then"):
-                # What follows reads this run, whose result is not whole before it has come to an end.
-                run.save_result("interrupted", time.perf_counter() - started, result)
-                result["metrics"] = {**result["metrics"], **follow(then, run.path)}
-        except BaseException as error:
-            if isinstance(error, UserError) and not sweeping and (continues or run.withdraw()):
-                raise  # what is in the folder already stays as it is
-            stopped = isinstance(error, (interrupt.Interrupted, KeyboardInterrupt))
-            if not stopped and not isinstance(error, (UserError, RunError)):
-                console.note(traceback.format_exc())
-            message = str(error) or type(error).__name__
-            seconds = time.perf_counter() - started
-            with suppress(RunError):  # the disk may be full, and the first error says more
-                run.save_result("interrupted" if stopped else "failed", seconds, {"error": message})
-            if (stopped and not interrupt.leave()) or not sweeping:
-                raise
-            console.say(f"{run.path.name}: {message}" if stopped else f"failed: {message}")
-        else:
-            seconds = time.perf_counter() - started
-            result["expect"] = expect.judge(config.get("expect"), {**result, "seconds": seconds})
-            run.save_result("completed", seconds, result)
-            console.say(f"run folder: {run.path}")
-            report(result["expect"], sweeping)
-        finally:
-            if sweeping:
-                sweep_table.update(run.path.parent)
+def read_result(folder: Path) -> dict[str, Any]:
+    """What a folder's ``result.json`` says; a run that is in progress no more is ``unfinished``. Empty without one."""
+    file = folder / RESULT
+    if not file.is_file():
+        return {}
+    found: dict[str, Any] = json.loads(file.read_text())
+    if found["status"] == "running" and not is_locked(folder):
+        found["status"] = "unfinished"
+    return found
 
 
-def report(judged: list[dict[str, Any]], sweeping: bool) -> None:
-    """Print what was expected of a run beside what came out; a sweep goes on where it is not met.
-
-    Raises:
-        RunError: it is not met.
-    """
-    if not judged:
-        return
-    console.say(expect.table(judged))
-    unmet = [row["metric"] for row in judged if not row["met"]]
-    if unmet and not sweeping:
-        raise RunError(f"expect: not met for {', '.join(unmet)}")
+def is_locked(folder: Path) -> bool:
+    """Whether a process is at work in a run's folder."""
+    file = folder / LOCK
+    if not file.exists():
+        return False
+    lock = FileLock(file, timeout=0)
+    try:
+        lock.acquire()
+    except (Timeout, OSError):
+        return True
+    lock.release()
+    return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from dlrun.config.compose import quoted
+from dlrun.config.saved import quoted
 from dlrun.errors import RunError
 
 RUN = "{run}"
@@ -56,9 +55,8 @@ def placed(override: str, run: Path) -> str:
 
 def call(arguments: list[str]) -> tuple[int, str]:
     """Run a command line of dlrun in a process of its own; returns its exit status and its last line of errors."""
-    environment = {**os.environ, "HYDRA_FULL_ERROR": "0"}  # 1 while this process runs Hydra
     command = [sys.executable, "-m", "dlrun", *arguments]
-    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     print(ended.stderr, end="", file=sys.stderr)
     return ended.returncode, (ended.stderr.strip().splitlines() or [""])[-1]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from pathlib import Path
 from statistics import mean, stdev
@@ -13,12 +12,13 @@ from typing import Any
 from rich.table import Table
 
 from dlrun.files import write_whole
+from dlrun.run.folder import RESULT, read_result
 
 Row = dict[str, Any]
 
 
 def update(folder: Path) -> list[Table]:
-    """Write ``sweep.csv`` and ``sweep.md`` for the jobs of a sweep that have ended so far.
+    """Write ``sweep.csv`` and ``sweep.md`` for the jobs of a sweep that have begun.
 
     Overrides that all jobs share are no column. Where configurations are repeated with several seeds, a second table
     gives mean, standard deviation and interval of each; it is ``repeats.csv`` too.
@@ -60,10 +60,10 @@ def update(folder: Path) -> list[Table]:
 
 
 def table_rows(folder: Path) -> list[Row]:
-    """A row for each job of a sweep that has ended, best validation first, those without one last."""
+    """A row for each job of a sweep that has begun, best validation first, those without one last."""
     rows = []
-    for file in folder.glob("*/result.json"):
-        result = json.loads(file.read_text())
+    for file in folder.glob(f"*/{RESULT}"):
+        result = read_result(file.parent)
         metrics, monitor = result["metrics"], result.get("monitor", "")
         rows.append(
             {

@@ -144,7 +144,8 @@ class Classification(Task):
                 reason = str(error).split("\n")[0]
                 raise ValueError(f"loss={name} cannot take {output.shape[1]} outputs and a class ({reason})") from None
             if not gradient.any():
-                raise ValueError(f"loss={name} has zero gradient with {output.shape[1]} outputs; expected another loss")
+                outputs = "one output" if output.shape[1] == 1 else f"{output.shape[1]} outputs"
+                raise ValueError(f"loss={name} has zero gradient with {outputs}; expected another loss")
 
     def show(
         self, scores: Scores, recorder: Recorder, loader: Loader, classes: list[str], step: int, most: int

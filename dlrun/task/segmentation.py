@@ -92,9 +92,7 @@ class Segmentation(Task):
         """Expect a logit for each class at every pixel."""
         if output.ndim != 4 or output.shape[1] != self.num_classes:
             found = "x".join(map(str, output.shape[1:]))
-            raise ValueError(
-                f"gives {found} for an image; expected {self.num_classes} logits for each pixel, as of unet"
-            )
+            raise ValueError(f"gives {found} for an image; expected {self.num_classes} logits a pixel, as of unet")
 
     def show(
         self, scores: Scores, recorder: Recorder, loader: Loader, classes: list[str], step: int, most: int

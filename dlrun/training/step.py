@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -72,32 +73,44 @@ class Step:
         """
         self._set_rates(factor)
         mine = self.world.mine(len(batches))
-        prepared = []
+        prepared: dict[int, Batch] = {}
         for place in mine:
-            seed_step(self.seed, clock.step, place, self.precision.device)
+            self._seed(clock, place, 0)
             with self.precision.autocast():
-                prepared.append(self.task.prepare(self.net, batches[place], clock))
+                prepared[place] = self.task.prepare(self.net, batches[place], clock)
         examples = sum(map(size, batches))
         means: Means = {}
-        for player, optimizer in self.optimizers.items():
+        for turn, (player, optimizer) in enumerate(self.optimizers.items(), start=1):
             with self._playing(player):
-                means |= self._play(player, optimizer, prepared, examples)
+                means |= self._play(player, optimizer, prepared, examples, partial(self._seed, clock, turn=turn))
             self._clip(optimizer, measure)
             self.scaler.step(optimizer)
         self.scaler.update()
         return means
 
-    def _play(self, player: str, optimizer: torch.optim.Optimizer, batches: Sequence[Batch], examples: int) -> Means:
+    def _seed(self, clock: Clock, place: int, turn: int) -> None:
+        """Make what is drawn next a function of (seed, step, place of the micro-batch, turn in the step)."""
+        seed_step(self.seed, clock.step, place, self.precision.device, turn)
+
+    def _play(
+        self,
+        player: str,
+        optimizer: torch.optim.Optimizer,
+        batches: Mapping[int, Batch],
+        examples: int,
+        seed: Callable[[int], None],
+    ) -> Means:
         """Leave the player's gradients in its parameters."""
         optimizer.zero_grad(set_to_none=True)
         sums, means = TreeSum(), Means()
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        for batch in batches:
+        for place, batch in batches.items():
+            seed(place)
             with self.precision.autocast():
                 loss, outputs = self.task.loss(self.net, batch, player)
             with torch.no_grad():
                 found = {"loss": loss.detach(), **self.task.batch_metrics(outputs, batch)}
-            if len(batches) == 1:  # in the hot loop nothing is multiplied by 1, or copied
+            if size(batch) == examples:  # the only one: in the hot loop nothing is multiplied by 1, or copied
                 torch.autograd.backward(self.scaler.scale(loss))
                 means = found
                 break
@@ -106,7 +119,7 @@ class Step:
             means = {name: value * share + means.get(name, 0.0) for name, value in found.items()}
             sums.add([torch.zeros_like(each) if each.grad is None else each.grad for each in parameters])
             optimizer.zero_grad(set_to_none=True)
-        if len(batches) > 1:
+        if sums.levels:
             for parameter, gradient in zip(parameters, self.world.combine(sums), strict=True):
                 parameter.grad = gradient
         return {f"{player}_{name}" if player else name: value for name, value in means.items()}

@@ -7,7 +7,6 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
-from dlrun.attack import checks
 from dlrun.attack.apgd import APGD
 from dlrun.attack.attack import Attack
 from dlrun.attack.auto import Auto
@@ -16,7 +15,7 @@ from dlrun.attack.fgsm import FGSM
 from dlrun.attack.pgd import PGD
 from dlrun.attack.square import Square
 from dlrun.experiment.statistics import wilson
-from dlrun.model.inference import inference
+from dlrun.model.normalized import Normalized
 from tests.attack.models import CLASSES, Rounded, Through, images, model
 
 
@@ -135,8 +134,20 @@ def test_no_budget_no_check() -> None:
     assert (checked.warnings, checked.examples, checked.queries) == ([], 0, 0)
 
 
-def test_the_checks_run_the_fast_inference(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[bool] = []
-    monkeypatch.setattr(checks, "inference", lambda model: (taken.append(True), inference(model))[1])
-    signs_of_masking(model(), PGD(0.02), *images(5))
-    assert taken
+def test_what_needs_no_gradient_runs_the_fast_inference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plain model runs for gradients alone, and for one image to compare."""
+    victim, (pixels, targets) = model(), images(20)
+    gradients, sizes = list[int](), list[int]()
+    plain = Normalized.forward
+
+    def counted(self: Normalized, pixels: Tensor) -> Tensor:
+        if isinstance(pixels, Tensor):  # not when torch.fx follows it
+            (gradients if torch.is_grad_enabled() else sizes).append(len(pixels))
+        return plain(self, pixels)
+
+    monkeypatch.setattr(Normalized, "forward", counted)
+    found = signs_of_masking(victim, PGD(0.02), pixels, targets)
+    assert found.examples == 20
+    assert gradients
+    assert sizes == [1]
+    assert sum(gradients) < found.queries

@@ -91,9 +91,7 @@ def test_one_step_is_fgsm() -> None:
 
 
 def test_squares_are_for_images() -> None:
-    with pytest.raises(
-        UserError, match=r"attack=square: takes images \(channels x .*\), not 2; try attack=apgd"
-    ):
+    with pytest.raises(UserError, match=r"attack=square: takes images \(channels x .*\), not 2; try attack=apgd"):
         Square(EPS)(network(), *points())
 
 

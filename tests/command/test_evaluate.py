@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.command.test_finetune import photos
 from tests.conftest import QUICK, Dlrun, only_run, result
 
 PLAIN = ("evaluate", "model=linear", "dataset=digits", "dataset.image_size=8")
@@ -74,7 +75,30 @@ def test_plain_weights_in_every_common_form(dlrun: Dlrun, trained: Path, form: s
     assert metrics["test/accuracy"] == result(trained)["metrics"]["test/accuracy"]
 
 
-def test_a_run_whose_data_moved_is_told_where_it_is(dlrun: Dlrun, trained: Path) -> None:
+MOVED = "run=DIR offers a resolved config: dataset.root=ELSEWHERE does not reach dataset.source.root"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [pytest.param("dataset.root", marks=pytest.mark.xfail(strict=True, reason=MOVED)), "dataset.source.root"],
+)
+def test_a_run_whose_data_moved_is_told_where_it_is(dlrun: Dlrun, key: str) -> None:
+    photos(Path("photos"))
+    quick = ("dataset=image_folder", "dataset.root=photos", *QUICK)
+    assert dlrun("train", *quick, "hydra.run.dir=run").status == 0
+    Path("photos").rename("moved")
+    ended = dlrun("evaluate", "run=run")
+    assert ended.status == 2
+    (line,) = ended.errors
+    assert line.startswith("dlrun: dataset.root=photos: no such folder")
+    ended = dlrun("evaluate", "run=run", f"{key}=moved")
+    assert ended.status == 0, ended.err
+    metrics = result(only_run(Path("runs/evaluate")))["metrics"]
+    assert metrics["test/accuracy"] == result(Path("run"))["metrics"]["test/accuracy"]
+    assert metrics["test/loss"] == result(Path("run"))["metrics"]["test/loss"]
+
+
+def test_another_batch_size_scores_the_same(dlrun: Dlrun, trained: Path) -> None:
     assert dlrun("evaluate", "run=last", "dataset.eval_batch_size=7").status == 0
     metrics = result(only_run(Path("runs/evaluate")))["metrics"]
     assert metrics["test/accuracy"] == result(trained)["metrics"]["test/accuracy"]

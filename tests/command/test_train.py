@@ -51,6 +51,9 @@ def test_the_folder_holds_what_the_design_says(run: Path) -> None:
         "checkpoints/last.pt",
         "checkpoints/previous.pt",
         "checkpoints/best.pt",
+        "figures/samples.png",
+        "figures/confusion_matrix.png",
+        "figures/most_wrong.png",
     }
     found = result(run)
     assert found["status"] == "completed"
@@ -96,7 +99,7 @@ def test_tensorboard_has_one_entry_with_every_curve(run: Path) -> None:
     for name in per_epoch - {"test/loss", "test/accuracy"}:
         curve = [event.value for event in found.Scalars(name)]
         assert curve == pytest.approx([float(row[name]) for row in rows(run)], rel=1e-6)
-    assert not [file for file in run.iterdir() if file.is_dir() and file.name != "checkpoints"]
+    assert {file.name for file in run.iterdir() if file.is_dir()} == {"checkpoints", "figures"}
 
 
 def test_tensorboard_has_pictures_texts_graph_and_layout(run: Path) -> None:
@@ -196,11 +199,13 @@ def test_every_optimizer_learns(dlrun: Dlrun, optimizer: str) -> None:
 
 
 def test_the_real_mnist_is_read_bit_for_bit(real_data: str) -> None:
+    from dlrun.dataset.source import TensorSource, classes
     from dlrun.dataset.torchvision_source import load
 
     splits = load("torchvision.datasets.MNIST", real_data)
     assert (len(splits.train), len(splits.test)) == (60_000, 10_000)
-    assert splits.train.targets[:5].tolist() == [5, 0, 4, 1, 9]
+    assert classes(splits.train)[:5].tolist() == [5, 0, 4, 1, 9]
     assert splits.classes == [str(digit) for digit in range(10)]
-    mean = sum(splits.train[index].float().mean().item() for index in range(2000)) / 2000 / 255
+    assert isinstance(splits.train, TensorSource)
+    mean = splits.train.tensors["image"][:2000].float().mean().item() / 255
     assert mean == pytest.approx(0.1307, abs=0.002)

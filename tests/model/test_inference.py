@@ -148,7 +148,8 @@ class Noisy(nn.Module):
         self.conv = nn.Conv2d(3, 4, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x).relu().mean(dim=(2, 3)) + torch.randn(1, 4)
+        features: Tensor = self.conv(x).relu().mean(dim=(2, 3))
+        return features + torch.randn(1, 4)
 
 
 class Branching(nn.Module):
@@ -171,7 +172,8 @@ class Viewing(nn.Module):
         self.conv = nn.Conv2d(3, 4, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x).relu().view(len(x) if isinstance(x, Tensor) else x.shape[0], -1)
+        features: Tensor = self.conv(x).relu()
+        return features.view(len(x) if isinstance(x, Tensor) else x.shape[0], -1)
 
 
 def test_the_plain_model_runs_where_the_fast_way_does_not_suit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,10 +197,10 @@ def test_the_plain_model_runs_where_the_fast_way_does_not_suit(monkeypatch: pyte
     check(resnet(), prepare=lambda: torch.autocast("cpu", dtype=torch.bfloat16))
     check(resnet().double(), batch.double())
     hooked = resnet()
-    hooked.layer2.register_forward_hook(lambda _, __, output: output + 1)  # type: ignore[operator, union-attr]
+    hooked.layer2.register_forward_hook(lambda _, __, output: output + 1)  # type: ignore[union-attr]
     check(hooked)
     patched = resnet()
-    patched.forward = lambda x: torchvision.models.ResNet.forward(patched, x) + 1  # type: ignore[method-assign]
+    patched.forward = lambda x: torchvision.models.ResNet.forward(patched, x) + 1
     check(patched)
     check(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2)).eval())
     with torch.inference_mode():

@@ -17,27 +17,35 @@ from dlrun.certify.bounds import worst_logits
 from dlrun.dataset.batch import Batch
 from dlrun.task.adversarial import Adversarial
 from dlrun.task.certified import Certified
-from dlrun.task.task import Clock
+from dlrun.task.task import Clock, Forward
 from tests.attack.models import CLASSES, images, model
 from tests.conftest import QUICK, Dlrun, only_run, result
 
 FAST = FGSM(0.02)
-TRAINING = Clock(training=True)
+TRAINING = Clock(step=0, steps_per_epoch=10, training=True)
 
 
 def batch() -> Batch:
-    values, targets = images()
-    return {"image": values, "target": targets}
+    pixels, targets = images()
+    return {"image": pixels, "target": targets}
 
 
 def task(**options: Any) -> Adversarial:
     return Adversarial(nn.CrossEntropyLoss(), CLASSES, **{"attack": FAST, **options})
 
 
+def trained(made: Adversarial, net: nn.Module, given: Batch) -> Forward:
+    return made.loss(net, made.prepare(net, given, TRAINING))
+
+
+def evaluated(made: Adversarial, net: nn.Module, given: Batch) -> tuple[Batch, Forward]:
+    prepared = made.prepare(net, given, Clock())
+    return prepared, made.evaluate(net, prepared)
+
+
 def test_the_loss_is_that_of_attacked_images() -> None:
     net, given = model().train(), batch()
-    made = task()
-    loss, outputs = made.loss(net, made.prepare(net, given, TRAINING))
+    loss, outputs = trained(task(), net, given)
     attacked = FAST(net, given["image"], given["target"], leave=False)
     torch.testing.assert_close(outputs, net(attacked))
     torch.testing.assert_close(loss, F.cross_entropy(net(attacked), given["target"]))
@@ -48,16 +56,14 @@ def test_the_loss_is_that_of_attacked_images() -> None:
 
 def test_a_mix_is_the_weighted_mean_of_both_losses() -> None:
     net, given = model().train(), batch()
-    prepared = task().prepare(net, given, TRAINING)
-    clean, attacked, mixed = (float(task(mix=mix).loss(net, prepared).loss) for mix in (0.0, 1.0, 0.3))
+    clean, attacked, mixed = (float(trained(task(mix=mix), net, given).loss.detach()) for mix in (0.0, 1.0, 0.3))
     assert clean == pytest.approx(float(F.cross_entropy(net(given["image"]), given["target"])))
     assert mixed == pytest.approx(0.3 * attacked + 0.7 * clean, rel=1e-5)
 
 
 def test_trades_is_the_clean_loss_and_a_divergence() -> None:
     net, given = model().train(), batch()
-    made = task(trades=6.0, attack=PGD(0.02, steps=3))
-    loss, outputs = made.loss(net, made.prepare(net, given, TRAINING))
+    loss, outputs = trained(task(trades=6.0, attack=PGD(0.02, steps=3)), net, given)
     clean = net(given["image"])
     probabilities = clean.softmax(1)
     divergence = (probabilities * (probabilities.log() - outputs.log_softmax(1))).sum(1).mean()
@@ -71,15 +77,16 @@ def test_evaluation_reports_both_accuracies_and_leaves_randomness_alone() -> Non
     before = torch.get_rng_state()
     scores = made.scores()
     with torch.inference_mode():
-        loss, outputs = made.evaluate(net, made.prepare(net, given, Clock()))
-    scores.add(given, loss, outputs)
+        prepared, (loss, outputs) = evaluated(made, net, given)
+    scores.add(prepared, loss, outputs)
     assert torch.equal(torch.get_rng_state(), before)
     metrics = scores.metrics()
     assert metrics["accuracy"] == 1
     assert 0 < metrics["robust_accuracy"] < 1
     with torch.inference_mode():
-        again = made.evaluate(net, made.prepare(net, given, Clock(step=3)))
+        _, again = evaluated(made, net, given)
     assert torch.equal(outputs, again.outputs)
+    torch.testing.assert_close(loss, F.cross_entropy(net(given["image"]), given["target"]))
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,15 @@ import torchmetrics
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dlrun.dataset.batch import Batch
 from dlrun.loss.bce import BinaryCrossEntropy
 from dlrun.task.classification import Classification, ClassificationScores
 
 COUNT, CLASSES = 400, 5
+
+
+def batch_of(targets: Tensor) -> Batch:
+    return {"image": torch.zeros(len(targets), 1, 2, 2), "target": targets}
 
 
 def scores_of(logits: Tensor, targets: Tensor, sizes: int = 64) -> ClassificationScores:
@@ -19,8 +24,7 @@ def scores_of(logits: Tensor, targets: Tensor, sizes: int = 64) -> Classificatio
     task = Classification(nn.CrossEntropyLoss(), CLASSES)
     scores = task.scores()
     for part, classes in zip(torch.split(logits, sizes), torch.split(targets, sizes), strict=True):
-        batch = {"image": torch.zeros(len(part), 1, 2, 2), "target": classes}
-        scores.add(batch, F.cross_entropy(part, classes) if part.shape[1] > 1 else torch.tensor(0.0), part)
+        scores.add(batch_of(classes), F.cross_entropy(part, classes) if part.shape[1] > 1 else torch.tensor(0.0), part)
     return scores
 
 
@@ -164,7 +168,7 @@ def test_a_single_logit_scores_as_two_logits_do() -> None:
 
 def test_mixed_targets_count_as_their_larger_share() -> None:
     scores = ClassificationScores()
-    batch = {"image": torch.zeros(2, 1, 2, 2), "target": torch.tensor([[0.3, 0.7], [0.6, 0.4]])}
+    batch = batch_of(torch.tensor([[0.3, 0.7], [0.6, 0.4]]))
     scores.add(batch, torch.tensor(0.0), torch.tensor([[0.0, 1.0], [0.0, 1.0]]))
     assert scores.targets.tolist() == [1, 0]
     assert scores.metrics()["accuracy"] == 0.5
@@ -181,7 +185,7 @@ def test_a_forward_pass_gives_the_logits_and_their_loss() -> None:
 
 @pytest.mark.parametrize("outputs", [[[1.0, 2.0], [0.0, -1.0], [3.0, 1.0]], [[1.0], [-1.0], [-2.0]]])
 def test_the_accuracy_of_a_batch(outputs: list[list[float]]) -> None:
-    batch = {"image": torch.zeros(3, 1, 2, 2), "target": torch.tensor([1, 0, 1])}
+    batch = batch_of(torch.tensor([1, 0, 1]))
     metrics = Classification(BinaryCrossEntropy(), 2).batch_metrics(torch.tensor(outputs), batch)
     assert metrics["accuracy"].item() == pytest.approx(2 / 3)
 

@@ -25,7 +25,7 @@ def test_online_updates_are_those_of_a_plain_loop(dlrun: Dlrun) -> None:
     weight, updates = np.zeros(3), 0
     for epoch in range(3):
         for index in np.random.default_rng([3, epoch]).permutation(200):
-            x = np.append(source.tensors["point"][index].numpy(), 1.0)
+            x = np.append(source[int(index)]["point"].numpy(), 1.0)
             y = 2 * int(source.targets[index]) - 1
             if y * (weight @ x) <= 0:
                 weight, updates = weight + y * x, updates + 1

@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from dlrun.dataset import digits
-from dlrun.dataset.source import TensorSource
+from dlrun.dataset.batch import Batch
 from dlrun.loss.mse import MeanSquaredError
 from dlrun.model.autoencoder import Autoencoder
 from dlrun.task.reconstruction import Reconstruction
@@ -34,7 +34,7 @@ def test_the_loss_compares_with_the_image_and_scores_are_its_mean(task: Reconstr
     images = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     scores = task.scores()
     for part in (images[:3], images[3:]):
-        batch = {"image": part}
+        batch: Batch = {"image": part}
         loss, outputs = task.loss(lambda x: x / 2, batch)
         scores.add(batch, loss, outputs)
     assert scores.metrics()["loss"] == pytest.approx(float((images / 2).square().mean()), rel=1e-6)
@@ -64,10 +64,9 @@ def test_a_training_stands_beside_pca_and_draws_both(dlrun: Dlrun) -> None:
     assert ended.status == 0, ended.err
     metrics = result(Path("run"))["metrics"]
     splits = digits.load(28)
-    assert isinstance(splits.train, TensorSource)
-    assert isinstance(splits.test, TensorSource)
-    train, test = (part.tensors["image"].flatten(1).numpy() / 255 for part in (splits.train, splits.test))
+    train, test = (part.tensors["image"].flatten(1).numpy() / 255 for part in (splits.train, splits.test))  # type: ignore[attr-defined]
     pca = PCA(8, svd_solver="full").fit(train)
     expected = np.square(pca.inverse_transform(pca.transform(test)) - test).mean()
     assert metrics["test/pca_loss"] == pytest.approx(expected, rel=1e-4)
-    assert {file.name for file in Path("run/figures").iterdir()} == {"reconstructions.png", "interpolation.png"}
+    names = {file.name for file in Path("run/figures").iterdir()}
+    assert names == {"samples.png", "reconstructions.png", "interpolation.png"}

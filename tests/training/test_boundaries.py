@@ -196,7 +196,7 @@ def test_a_run_extended_twice_ends_as_one_that_was_extended_without_kills(tmp_pa
 
 
 def test_patience_that_ended_a_run_can_be_raised(tmp_path: Path) -> None:
-    patient = {"epochs": 9, "monitor": "train/loss"}
+    patient: dict[str, Any] = {"epochs": 9, "monitor": "train/loss"}
     run(trainer(tmp_path / "run", patience=1, **patient))
     stopped = outcome(tmp_path / "run")["cursor"]
     assert stopped["stopped"] == "patience"

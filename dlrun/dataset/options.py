@@ -1,0 +1,91 @@
+"""The options of a dataset: the section ``dataset`` of a config. No torch here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from dlrun.config.section import (
+    COUNTED,
+    MAY_CHANGE,
+    Component,
+    Fraction,
+    Natural,
+    NaturalFloat,
+    Positive,
+    PositiveFloat,
+    Probability,
+    Section,
+)
+
+
+class AugmentOptions(Section):
+    """Options of :class:`dlrun.dataset.augment.Augment`, of training images alone; all are off at 0."""
+
+    crop: Natural
+    """Shift by up to so many pixels, the border filled with black."""
+    flip: Probability
+    """Of a horizontal flip."""
+    rotate: Annotated[float, Field(ge=0, le=180)]
+    """By up to so many degrees."""
+    translate: Fraction
+    """By up to this share of the image."""
+    scale: Fraction
+    """By up to this share, larger or smaller."""
+    erase: Probability
+    """That a rectangle is erased."""
+    mixup: NaturalFloat
+    """Alpha of the Beta distribution of the weights of two images."""
+    cutmix: NaturalFloat
+    """Alpha of the Beta distribution of the area of a pasted rectangle."""
+
+
+class SourceOptions(Component):
+    """What loads the data; its further arguments are left to its signature."""
+
+    root: Annotated[str | None, MAY_CHANGE] = None
+    """Where the data lies."""
+
+
+class DatasetOptions(Section):
+    """What every dataset says; the defaults are in ``configs/dataset/_base.yaml``."""
+
+    source: SourceOptions
+    """What loads the data: it returns :class:`dlrun.dataset.source.Splits`."""
+    root: Annotated[str, MAY_CHANGE]
+    """Where the data lies."""
+    shape: Annotated[list[int] | None, COUNTED] = None
+    """Of what the network reads, such as [channels, height, width]."""
+    image_size: Annotated[Positive | None, COUNTED]
+    """Pixels; images of another size are resized once."""
+    resize_size: Annotated[Positive | None, COUNTED]
+    """Where larger: images are resized to it, and their middle of ``image_size`` is cut out."""
+    channels: Annotated[Literal[1, 2, 3], COUNTED]
+    """1 or 3, images are converted; 2 for points of a plane."""
+    num_classes: Annotated[Positive | None, COUNTED]
+    """How many classes there are."""
+    classes: list[str | int] | None
+    """Only these classes, by name and in this order."""
+    per_class: Positive | None
+    """Only so many training images of each class, by seed."""
+    mean: Annotated[list[float] | None, COUNTED]
+    """Per channel, of pixels in [0,1]; None measures it on the training images."""
+    std: Annotated[list[PositiveFloat] | None, COUNTED]
+    """The same of the standard deviation."""
+    normalize: bool
+    """Whether the model begins with a layer that subtracts the mean and divides by the standard deviation."""
+    batch_size: Positive
+    """Of training."""
+    eval_batch_size: Positive
+    """Of validation and test, where no gradients need memory."""
+    val_fraction: Fraction
+    """Of the training images, split off by seed."""
+    memory_budget: Annotated[NaturalFloat, MAY_CHANGE]
+    """GiB; a larger set streams from disk through worker processes."""
+    workers: Annotated[Natural, MAY_CHANGE]
+    """Worker processes of the streaming path."""
+    on_error: Literal["raise", "skip"]
+    """At an image file that cannot be read: end, or leave it out."""
+    augment: AugmentOptions
+    """How training images are varied."""

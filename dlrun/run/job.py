@@ -1,0 +1,140 @@
+"""A command at work in its run folder: what happens before it, after it, and when it fails."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+from omegaconf import DictConfig
+
+from dlrun import console, interrupt
+from dlrun.command.verbs import VERBS
+from dlrun.config import schema, trust
+from dlrun.config.invocation import Invocation
+from dlrun.errors import RunError, UserError
+from dlrun.experiment import claims
+from dlrun.files import write_whole
+from dlrun.run import sweep_table
+from dlrun.run.folder import LOG, RESULT, Run
+from dlrun.run.follow_up import follow
+
+Main = Callable[[DictConfig, Run], dict[str, Any]]
+"""A command: takes config and run, returns what goes into ``result.json``."""
+WAIT = 10.0
+"""Seconds that a job gives to a worker left by a killed sweep to end its step."""
+
+
+def run_job(config: DictConfig, invocation: Invocation) -> None:
+    """Run a command in its folder, and record how it ended.
+
+    A job of a sweep raises nothing but an interruption: what went wrong is in its ``result.json``, and the next one
+    starts.
+
+    Args:
+        config: checked, but for a job of a sweep, which is checked here.
+        invocation: how the command was called.
+
+    Raises:
+        UserError: there is another run in the folder, or the command has refused its input.
+        RunError: the command failed, or a bound of ``expect`` is not met.
+    """
+    sweeping = invocation.sweeping
+    if sweeping and not interrupt.takes_jobs():
+        return
+    run = Run(invocation.folder, invocation)
+    if run.exists:
+        if not VERBS[invocation.verb].continues:
+            raise UserError(f"hydra.run.dir={run.path}: there is a run in this folder already; expected a new one")
+        config = schema.check(config)
+        run.check_same(config)
+        if run.is_finished(config):
+            _say_finished(run, config)
+            return
+    try:
+        with run.locked(WAIT if sweeping else 0), console.log_to(run.path / LOG), interrupt.at_once():
+            _attempt(run, config)
+    finally:
+        if sweeping:
+            sweep_table.update(run.path.parent)
+
+
+def _say_finished(run: Run, config: DictConfig) -> None:
+    """Say that there is nothing to do, and hold the result to the bounds, which may be new ones."""
+    patience, epoch = config.trainer.patience, run.cursor.epoch
+    by_patience = (
+        f" by trainer.patience={patience} in epoch {epoch}; trainer.patience=N, with N above {patience}, goes on"
+    )
+    console.say(f"finished already: {run.path}{by_patience if run.ended_by_patience(config) else ''}")
+    result = run.result
+    judged = claims.judge(config.get("expect"), result)
+    if judged != result.get("expect", []):
+        run.write_result({**result, "expect": judged})
+    _report(judged, run.invocation.sweeping)
+
+
+def _attempt(run: Run, config: DictConfig) -> None:
+    """Run the command, and record how it ended."""
+    invocation, continues = run.invocation, run.exists
+    before = (run.path / RESULT).read_text() if (run.path / RESULT).exists() else None
+    started = time.perf_counter()
+    try:
+        if invocation.sweeping:
+            config = schema.check(config)
+        trust.check_objects(config, config.get("run"), config.trust, invocation.reopened)
+        run.begin(config)
+        main: Main = import_module(f"dlrun.command.{invocation.verb}").main
+        result = main(config, run)
+        if then := config.get("then"):
+            # What follows reads this run, whose result is not whole before it has come to an end.
+            run.save_result("running", time.perf_counter() - started, result)
+            result["metrics"] = {**result["metrics"], **follow(then, run.path)}
+    except BaseException as error:
+        refused = isinstance(error, UserError) and not invocation.sweeping
+        if refused and continues:  # what is in the folder already stays as it is
+            if before is not None:
+                write_whole(run.path / RESULT, before)
+            raise
+        if refused and run.withdraw():
+            raise
+        _record(run, error, time.perf_counter() - started)
+    else:
+        seconds = time.perf_counter() - started
+        result["expect"] = claims.judge(config.get("expect"), {**result, "seconds": seconds})
+        run.save_result("completed", seconds, result)
+        console.say(f"run folder: {run.path}")
+        _report(result["expect"], invocation.sweeping)
+
+
+def _record(run: Run, error: BaseException, seconds: float) -> None:
+    """Write how the run failed; a sweep goes on, unless it was interrupted outside of a worker.
+
+    Raises:
+        BaseException: the error itself.
+    """
+    stopped = isinstance(error, (interrupt.Interrupted, KeyboardInterrupt))
+    if not stopped and not isinstance(error, (UserError, RunError)):
+        console.note("".join(traceback.format_exception(error)))
+    message = str(error) or type(error).__name__
+    with suppress(RunError):  # the disk may be full, and the first error says more
+        run.save_result("interrupted" if stopped else "failed", seconds, {"error": message})
+    if (stopped and not interrupt.leave()) or not run.invocation.sweeping:
+        raise error
+    console.say(f"{run.path.name}: {message}" if stopped else f"failed: {message}")
+
+
+def _report(judged: list[dict[str, Any]], sweeping: bool) -> None:
+    """Print what was expected of a run beside what came out; a sweep goes on where it is not met.
+
+    Raises:
+        RunError: it is not met.
+    """
+    if not judged:
+        return
+    console.say(claims.table(judged))
+    unmet = [row["metric"] for row in judged if not row["met"]]
+    if unmet and not sweeping:
+        raise RunError(f"expect: not met for {', '.join(unmet)}")
