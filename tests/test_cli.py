@@ -183,7 +183,7 @@ def test_ones_own_model_and_dataset_need_no_fork(dlrun: Dlrun) -> None:
         """
 import torch
 from torch import nn
-from dlrun.dataset.source import Splits, TensorSource
+from dlrun.dataset.source import Splits, labelled
 
 class Tiny(nn.Module):
     def __init__(self, num_classes: int) -> None:
@@ -195,7 +195,7 @@ class Tiny(nn.Module):
 
 def load() -> Splits:
     images = torch.arange(256, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
-    source = TensorSource(images, (images[:, 0, 0, 0] > 127).long())
+    source = labelled(images, (images[:, 0, 0, 0] > 127).long())
     return Splits(source, source, ["dark", "bright"])
 """
     )

@@ -106,7 +106,7 @@ def test_a_model_of_points_takes_vectors(run: Path) -> None:
 
 
 def test_points_are_attacked_within_the_ball(dlrun: Dlrun, run: Path) -> None:
-    folder = verb(dlrun, run, "attack", "attack=pgd", "attack.eps=[0,0.05,0.3]", "check=0", "save=true")
+    folder = verb(dlrun, run, "attack", "attack=pgd", "attack.eps=[0,0.05,0.3]", "save=true")
     curve = result(folder)["curve"]
     clean = result(run)["metrics"]["test/accuracy"]
     accuracies = [step["robust_accuracy"] for step in curve]
