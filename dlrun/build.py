@@ -107,6 +107,8 @@ def parts(config: DictConfig, with_data: bool = True, in_memory: bool = True, lo
     if loaded is not None:
         check_needs(meaning, loaded)
     whole = model(config, meaning, place, load_weights, made)
+    if options.channels_last:  # convolutions hand the format on from their weights
+        whole = whole.to(memory_format=torch.channels_last)
     return Parts(config, place, Precision(options.precision, place), meaning, whole, loaded)
 
 
