@@ -417,7 +417,9 @@ def invocation(request: Request, hydra: Any, folder: str) -> Invocation:
     }
     sweeping = hydra.mode == RunMode.MULTIRUN
     texts = (
-        hydra.overrides.task if sweeping else [text for text in request.typed if not re.match(r"hydra[./]", key(text))]
+        hydra.overrides.task
+        if sweeping
+        else [text for text in request.typed if not key(text).startswith(("hydra.", "hydra/"))]
     )
     return Invocation(
         verb=request.verb,
