@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -178,7 +179,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(dlrun: Dlrun, 
     ended = dlrun("train", "run=mine", "trainer.epochs=3")
     assert ended.status == 0, ended.err
     assert "warning: checkpoint=mine/checkpoints/last.pt" in ended.out
-    assert "continuing after step 41 of" in ended.out
+    assert "continuing after step 82 of" in ended.out  # that of the end of the training, before its test
     assert Path("mine/metrics.csv").read_text().splitlines()[:2] == whole.splitlines()[:2]
 
 
@@ -235,10 +236,16 @@ def test_a_replay_compares_the_weights(dlrun: Dlrun) -> None:
     assert "metrics" not in ended.err
 
 
-def test_checkpoints_within_an_epoch_come_by_steps(dlrun: Dlrun) -> None:
+def test_checkpoints_within_an_epoch_come_by_steps(dlrun: Dlrun, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, steps = checkpoint.write, list[int]()
+
+    def noting(run: Path, state: dict[str, Any]) -> None:
+        steps.append(state["cursor"]["step"])
+        write(run, state)
+
+    monkeypatch.setattr(checkpoint, "write", noting)
     assert dlrun("train", *RUN, "trainer.steps=45", "callback.checkpoint.every_steps=10").status == 0
-    previous = weights.load(Path("mine/checkpoints/previous.pt"))
-    assert previous["progress"]["step"] in (40, 41)
+    assert steps == [10, 20, 30, 40, 41, 45, 45]  # by steps, at both epochs' ends, and after the test
     ended = dlrun("train", *QUICK, "callback.checkpoint.every_minutes=0", "hydra.run.dir=other")
     assert ended.status == 2
     assert "every_minutes=0" in ended.err
