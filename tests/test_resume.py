@@ -92,7 +92,7 @@ def test_a_run_that_is_killed_while_extended_is_not_finished(dlrun: Dlrun) -> No
     assert result(Path("mine"))["goal"] == {"epochs": 2, "steps": None, "patience": None}
     code = (
         "import os, sys; from dlrun import cli, weights; from dlrun.training.trainer import Trainer;"
-        " Trainer.fit = lambda self: os.kill(os.getpid(), 9); sys.argv = ['dlrun', *sys.argv[1:]]; cli.main()"
+        " Trainer.fit = lambda *_, **__: os.kill(os.getpid(), 9); sys.argv = ['dlrun', *sys.argv[1:]]; cli.main()"
     )
     killed = subprocess.run([sys.executable, "-c", code, "train", "run=mine", "trainer.epochs=4"], check=False)
     assert killed.returncode == -9

@@ -96,7 +96,7 @@ def choose(patterns: list[str] | None) -> list[str]:
 
 def is_embedded(found: Experiment) -> bool:
     """Whether its dataset comes with dlrun: its source reads no ``root``."""
-    config, _ = compose.compose(found.verb, [f"experiment={found.name}"])
+    config = compose.unresolved(found.verb, [f"experiment={found.name}"])  # it may be a sweep, with values for its jobs
     return found.verb == "inspect" or "root" not in config.dataset.source
 
 

@@ -138,6 +138,16 @@ def compose(verb: str, overrides: Sequence[str] = (), config_dir: str | None = N
         return door.compose()
 
 
+def unresolved(verb: str, overrides: Sequence[str]) -> DictConfig:
+    """The config of a command line as it is composed: not checked, its references not followed.
+
+    Raises:
+        HydraException: it cannot be composed.
+    """
+    with FrontDoor.opened(parse(verb, overrides)) as door:
+        return job_config(door._full(RunMode.RUN))
+
+
 class FrontDoor:
     """A request with the Hydra that composes it; made by :meth:`opened`."""
 
