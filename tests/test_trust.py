@@ -18,7 +18,7 @@ PLANTED: list[tuple[str, dict[str, Any]]] = [
     ("model", {"_target_": "torch.nn.modules.module.torch.os.system", "command": "touch executed"}),
     ("loss", {"_target_": "torch.hub.load", "repo_or_dir": ".", "model": "planted", "source": "local"}),
     ("loss", {"_target_": "dlrun.files.write_whole", "path": "executed", "text": ""}),
-    ("task", {"_target_": "dlrun.callback.checkpoint.checkpoint.console.Path.touch", "self": "executed"}),
+    ("task", {"_target_": "dlrun.dataset.image_folder.Path.touch", "self": "executed"}),
     ("dataset.source", {"_target_": "planted.load"}),
     ("model.activation", {"_target_": "builtins.exec", "_args_": ["open('executed', 'w')"]}),
     ("trainer.device", {"_target_": "os.system", "command": "touch executed"}),

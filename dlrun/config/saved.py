@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -108,8 +109,8 @@ def reopen(verb: str, given: Mapping[str, Override], config_dir: str | None) -> 
     trust.check_names(OmegaConf.to_container(saved), run, named)
     names = choices(run, saved)
     refer(saved, names)
-    if not Path(saved.dataset.root).is_dir():  # the run comes from another machine or folder
-        saved.dataset.root = "${oc.env:DLRUN_DATA,data}"
+    if not Path(saved.dataset.root).is_dir() and "DLRUN_DATA" in os.environ:  # the run comes from another machine
+        saved.dataset.root = "${oc.env:DLRUN_DATA}"
     values = {"name": saved.name}
     if entry.trains:
         values |= own_values(verb, saved)

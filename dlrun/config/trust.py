@@ -61,7 +61,11 @@ def check_objects(config: DictConfig, run: object, named: Collection[str], group
     for group in groups:
         for place, value in _leaves(config[group], group):
             if place.split(".")[-1] == "_target_":
-                found = get_object(value)
+                try:
+                    found = get_object(value)
+                except Exception as error:  # whatever the import of a module raises
+                    reason = " ".join(str(error).split())
+                    raise UserError(f"run={run}: {place}={value}: cannot be imported ({reason})") from None
                 _check(str(getattr(found, "__module__", None)), value, place, run, named)
 
 

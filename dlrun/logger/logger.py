@@ -114,7 +114,8 @@ class RemoteLogger(Logger):
         self._package = importlib.import_module(self.package)
         self._entry: Any = None
         self._id: str | None = None
-        self._taken: dict[str, int] = {}  # the last step of each tag that the entry had when it was opened
+        self._taken: dict[str, int] = {}  # the last step of each tag that was written before the last return
+        self._seen: dict[str, int] = {}  # the same, as of now
 
     def open(self, id: str, resumed: bool) -> Any:
         """The entry with this id, a new one or one of before; what the tool gives to write to."""
@@ -135,7 +136,8 @@ class RemoteLogger(Logger):
             self._id = self._id or self.new_id()
             self._entry = self.open(self._id, resumed)
             file.write_text(json.dumps({"id": self._id}) + "\n")
-            self._taken = self.stored(self._id) if resumed else {}
+            self._seen = self.stored(self._id) if resumed else {}
+            self._taken = dict(self._seen)
         return self._entry
 
     def new_id(self) -> str:
@@ -154,8 +156,9 @@ class RemoteLogger(Logger):
         return OmegaConf.to_container(OmegaConf.load(file)) if file.exists() else {}
 
     def is_new(self, tag: str, step: int) -> bool:
-        """Whether the entry lacks this step."""
+        """Whether the entry lacks this step; it is written then."""
         assert self._entry is not None
+        self._seen[tag] = max(step, self._seen.get(tag, -1))
         return step > self._taken.get(tag, -1)
 
     def new(self, values: Mapping[str, float], step: int) -> dict[str, float]:
@@ -164,9 +167,7 @@ class RemoteLogger(Logger):
 
     def rewind(self) -> None:
         """What was written stays; from here on, only what comes after it."""
-        if self._entry is not None:
-            self.flush()
-            self._taken = self.stored(str(self._id))
+        self._taken = dict(self._seen)
 
     def state_dict(self) -> dict[str, Any]:
         """The entry's id."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import uuid
 from collections.abc import Collection, Mapping, Sequence
@@ -26,23 +27,28 @@ class Trackio(RemoteLogger):
         super().__init__()
         self.project, self.group = project, group
 
+    @property
+    def _storage(self) -> Any:
+        """Trackio's database: its public interface does not give the rows."""
+        return importlib.import_module("trackio.sqlite_storage").SQLiteStorage
+
     def new_id(self) -> str:
         """A name: Trackio finds runs by it."""
         return f"{self.title.replace('/', '_')}_{uuid.uuid4().hex[:6]}"
 
     def open(self, id: str, resumed: bool) -> Any:
-        """A run of Trackio."""
+        """A run of Trackio; a resumed one keeps the config that it has: Trackio takes a new one for it."""
+        config = self._storage.get_run_config(self.project, id) or {} if resumed else self.config
+        config = {key: value for key, value in config.items() if not key.startswith("_")}
         with contextlib.redirect_stdout(io.StringIO()):  # how to use Trackio
             return self._package.init(
-                self.project, name=id, group=self.group, config=self.config, resume="allow", embed=False
+                self.project, name=id, group=self.group, config=config, resume="allow", embed=False
             )
 
     def stored(self, id: str) -> dict[str, int]:
         """What Trackio's database has."""
-        from trackio.sqlite_storage import SQLiteStorage
-
         taken: dict[str, int] = {}
-        for row in SQLiteStorage.get_logs(self.project, id):
+        for row in self._storage.get_logs(self.project, id):
             for tag in row.keys() - {"step", "timestamp"}:
                 taken[tag] = max(taken.get(tag, -1), row["step"])
         return taken
