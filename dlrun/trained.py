@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from dlrun import build, paths
 from dlrun.build import Parts
 from dlrun.config.frozen import updated
+from dlrun.config.targets import check_targets
 from dlrun.errors import UserError
 from dlrun.model import pretrained
 from dlrun.run.folder import Run
@@ -37,7 +38,7 @@ def open_trained(config: DictConfig, run: Run, with_data: bool = True) -> Traine
     Raises:
         UserError: neither a run nor weights are given, or anything in the config is wrong.
     """
-    build.check_targets(config)
+    check_targets(config)
     config, classes = choose_weights(config, run)
     parts = build.parts(config, with_data or classes is None)
     parts.model.eval()

@@ -58,7 +58,7 @@ class OptunaSweeper(Sweeper):
         from optuna.trial import Trial, TrialState
 
         from dlrun import interrupt
-        from dlrun.config.compose import job_name
+        from dlrun.config.plan import job_name
         from dlrun.errors import UserError
 
         constant = self.config.hydra.job.config.override_dirname.exclude_keys

@@ -13,7 +13,8 @@ from omegaconf import DictConfig
 
 from dlrun import build, paths
 from dlrun.config import schema
-from dlrun.config.compose import job_config
+from dlrun.config.plan import job_config
+from dlrun.config.targets import check_targets
 from dlrun.experiment import claims as expect
 from dlrun.experiment import header as experiment
 
@@ -41,7 +42,7 @@ def test_an_experiment_holds_together(name: str) -> None:
         overrides = [f"{key}={value}" for key, value in zip(swept, point, strict=True)]
         config, _ = composed(found.verb, f"experiment={name}", *overrides)
         config = schema.check(config)
-        build.check_targets(config)
+        check_targets(config)
         assert config.expect, "an experiment claims something"
         if found.verb == "inspect":
             expect.check_names(config.expect, INSPECTED)

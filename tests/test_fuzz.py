@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from dlrun import build
 from dlrun.command import train
 from dlrun.config.difference import flat
+from dlrun.config.targets import check_targets
 from tests import mutations
 from tests.conftest import Dlrun
 from tests.test_configs import composed
@@ -107,7 +108,7 @@ command_lines = st.tuples(
 
 def stub(config: DictConfig, run: Any) -> dict[str, Any]:
     """What a training does before it loads any data."""
-    build.check_targets(config)
+    check_targets(config)
     build.trainer_options(config)
     return {"metrics": {}}
 

@@ -245,7 +245,7 @@ def test_checkpoints_within_an_epoch_come_by_steps(dlrun: Dlrun) -> None:
 
 
 def test_runs_that_start_in_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
-    code = "import sys; from dlrun.config.compose import fresh; print(fresh('runs/train/x/now'))"
+    code = "import sys; from dlrun.config.plan import fresh; print(fresh('runs/train/x/now'))"
     children = [
         subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
         for _ in range(40)

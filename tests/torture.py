@@ -182,7 +182,8 @@ def torture_sweep(launcher: str, signum: int, folder: Path) -> list[str]:
     sweep = folder / "killed"
 
     def ended() -> set[Path]:
-        return {file.parent for file in sweep.glob("*/result.json")}
+        results = {file.parent: json.loads(file.read_text()) for file in sweep.glob("*/result.json")}
+        return {job for job, result in results.items() if result["status"] != "running"}
 
     def in_the_fourth() -> bool:
         jobs = {file.parent.parent for file in sweep.glob("*/checkpoints/last.pt")}

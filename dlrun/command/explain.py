@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dlrun import build, console
 from dlrun.command.classifier import classifier
+from dlrun.config.targets import check_targets
 from dlrun.dataset import examples
 from dlrun.dataset.batch import inputs
 from dlrun.dataset.examples import Examples
@@ -38,7 +39,7 @@ CHECKED = 4
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Explain as the config says, into the run's folder; returns what goes into ``result.json``."""
     examples.need_images(config)
-    build.check_targets(config)
+    check_targets(config)
     explainer = build.explainer(config)
     attack = build.attack(config) if config.get("attack") else None
     if attack and len(attack.radii) > 1:

@@ -17,6 +17,7 @@ from dlrun.callback.callback import Callback
 from dlrun.command.train import fit, images
 from dlrun.config import trust
 from dlrun.config.frozen import updated
+from dlrun.config.targets import check_targets
 from dlrun.dataset.augment import Augment
 from dlrun.dataset.batch import inputs
 from dlrun.dataset.data import Data
@@ -41,7 +42,7 @@ CHECKED = 64  # test images on which a short number format is compared with fp32
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Fine-tune as the config says, into the run's folder; returns what goes into ``result.json``."""
-    build.check_targets(config)
+    check_targets(config)
     config, file = choose_weights(config)
     check(config)
     parts = build.parts(config, in_memory=False, load_weights=False)

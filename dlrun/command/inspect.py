@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from dlrun import build, console
+from dlrun.config.targets import check_targets
 from dlrun.dataset.data import input_shape
 from dlrun.errors import UserError
 from dlrun.experiment import claims as expect
@@ -23,7 +24,7 @@ MIB = 2**20
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Inspect the config's model on the meta device; returns what goes into ``result.json``."""
-    build.check_targets(config)
+    check_targets(config)
     if config.dataset.num_classes is None:
         raise UserError("dataset.num_classes: known only from the data; expected dataset.num_classes=N")
     place = torch.device("meta")

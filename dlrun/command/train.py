@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from dlrun import build, console, interrupt
 from dlrun.build import Parts
 from dlrun.callback.callback import Callback
+from dlrun.config.targets import check_targets
 from dlrun.dataset.data import Data
 from dlrun.experiment import claims
 from dlrun.logger.logger import Value
@@ -23,7 +24,7 @@ from dlrun.training.trainer import Trainer
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Train as the config says, into the run's folder; returns what goes into ``result.json``."""
-    build.check_targets(config)
+    check_targets(config)
     state = checkpoint.newest(run.path)
     parts = build.parts(config, load_weights=state is None)
     console.say(f"{config.name} on {parts.device}: {parts.parameters:,} parameters; {images(parts.data)}")

@@ -202,16 +202,9 @@ class Predict(Trained):
     top_k: Positive
 
 
-class ExportTrainer(TrainerOptions):
-    """A file is written and checked on the CPU."""
-
-    device: Literal["cpu"]
-
-
 class Export(Trained):
     """``dlrun export``."""
 
-    trainer: ExportTrainer
     format: Literal["state_dict", "torch_export", "onnx"]
 
 

@@ -1,26 +1,21 @@
 """The front door: from the words of a command line to a checked config and an invocation, by Hydra.
 
-Apart from the translation of faults, and of the configs of earlier runs, this alone knows Hydra's internals.
+Apart from its neighbours (faults, the configs of earlier runs, the plan of a sweep) this alone knows Hydra's internals.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import itertools
 import logging
 import os
-import re
-import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra import version
 from hydra._internal.callbacks import Callbacks
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
@@ -37,30 +32,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from dlrun import paths
 from dlrun.config import saved, schema
 from dlrun.config.invocation import Invocation, key
+from dlrun.config.plan import Plan, fresh, job_config, job_name, names_time, without_empty
 from dlrun.config.saved import Reopened, quoted
 from dlrun.errors import UserError
 
-LONGEST_NAME = 200  # of a job's folder, in characters; file systems take 255
-PARALLEL = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
-"""The launcher whose jobs run in worker processes of this one."""
 OPEN = ("expect", "then")
 """Sections whose keys are the user's own."""
 
 Job = Callable[[DictConfig, Invocation], None]
-
-
-def job_name(overrides: Sequence[str], constant: Collection[str] = ()) -> str:
-    """The folder of a sweep's job: what it does not share with the others, in characters that need no quoting.
-
-    Args:
-        overrides: all of the job's.
-        constant: the keys of those that are the same in all jobs.
-    """
-    own = sorted(text for text in overrides if key(text) not in constant)
-    name = re.sub(r"[^\w.,+-]+", "-", "_".join(own)) or "all"
-    if len(name) <= LONGEST_NAME:
-        return name
-    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 OmegaConf.register_new_resolver("job_name", job_name, replace=True)
@@ -123,23 +102,6 @@ def _opened(override: Override, groups: Collection[str]) -> str:
     if override.key_or_group in groups and override.package is None and override.value() is None:
         return f"~{override.key_or_group}"
     return f"++{text}" if override.key_or_group.split(".")[0] in OPEN else text
-
-
-def fresh(path: str) -> Path:
-    """Make the folder, or the same with -2, -3, ... where it is taken: two runs of one second never share it."""
-    for number in itertools.count(1):
-        folder = Path(path if number == 1 else f"{path}-{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return folder
-    raise AssertionError
-
-
-def job_config(config: DictConfig) -> DictConfig:
-    """The config without Hydra's own part."""
-    return OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"])
 
 
 @contextmanager
@@ -339,71 +301,6 @@ class Task:
             self.failure = self.failure or error
 
 
-@dataclass
-class Plan:
-    """A sweep.
-
-    Args:
-        full: its config, with Hydra's own part.
-        swept: the keys that it varies.
-        constant: those that it sets for all jobs alike.
-    """
-
-    full: DictConfig
-    swept: list[str]
-    constant: list[str]
-
-    def __post_init__(self) -> None:
-        self.config = job_config(self.full)
-        self.verb = str(self.config.verb)
-        self.folder = Path(self.full.hydra.sweep.dir)
-        self.is_fresh = names_time(self.full.hydra.sweep)
-        self.is_parallel = OmegaConf.select(self.full, "hydra.launcher._target_") == PARALLEL
-
-    def jobs(self) -> list[list[str]]:
-        """The overrides of each job of a grid, in its order.
-
-        Raises:
-            UserError: it is no grid.
-        """
-        grid = [f"{name}={value}" for name, value in (self.full.hydra.sweeper.get("params") or {}).items()]
-        parsed = OverridesParser.create().parse_overrides([*grid, *self.full.hydra.overrides.task])
-        if any(override.is_sweep_override() and not override.is_discrete_sweep() for override in parsed):
-            raise UserError("sweep.dry_run=true: the jobs of a search are not known before it; expected a grid")
-        return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
-
-    @contextmanager
-    def in_folder(self) -> Iterator[Path]:
-        """Make the sweep's folder, a new one unless it is named; it is removed again if the sweep starts no job."""
-        is_new = self.is_fresh or not self.folder.exists()
-        with without_empty(self.folder):
-            if self.is_fresh:
-                self.folder = fresh(str(self.folder))
-            self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                yield self.folder
-            finally:
-                if is_new and {file.name for file in self.folder.iterdir()} <= {"multirun.yaml", "sweep.yaml"}:
-                    shutil.rmtree(self.folder)
-
-
-@contextmanager
-def without_empty(folder: Path) -> Iterator[None]:
-    """Remove again what of a folder and its parents is made meanwhile and stays empty."""
-    absent = [each for each in (folder.absolute(), *folder.absolute().parents) if not each.exists()]
-    try:
-        yield
-    finally:
-        for each in absent:
-            with suppress(OSError):  # it is not empty, or was never made
-                each.rmdir()
-
-
-def names_time(place: DictConfig) -> bool:
-    """Whether a folder is named by the time, so that each run has a new one."""
-    return "${now:" in str(OmegaConf.to_container(place)["dir"])  # type: ignore[index, call-overload]
-
-
 def invocation(request: Request, hydra: Any, folder: str) -> Invocation:
     """The invocation of a run, from what was asked for and Hydra's own part of the config."""
     typed = {key(text) for text in request.typed}
@@ -417,7 +314,9 @@ def invocation(request: Request, hydra: Any, folder: str) -> Invocation:
     }
     sweeping = hydra.mode == RunMode.MULTIRUN
     texts = (
-        hydra.overrides.task if sweeping else [text for text in request.typed if not re.match(r"hydra[./]", key(text))]
+        hydra.overrides.task
+        if sweeping
+        else [text for text in request.typed if not key(text).startswith(("hydra.", "hydra/"))]
     )
     return Invocation(
         verb=request.verb,

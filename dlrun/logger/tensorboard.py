@@ -37,6 +37,9 @@ class TensorBoard(Logger):
     def writer(self) -> SummaryWriter:
         """The writer of a new event file; made when it is first asked for."""
         if self._writer is None:
+            seconds = [int(path.name.split(".")[3]) for path in self.files()]
+            while seconds and time.time() < max(seconds) + 1:
+                time.sleep(0.05)  # TensorBoard reads files in their names' order, which begins with the second
             self._writer = SummaryWriter(str(self.folder))
         return self._writer
 

@@ -13,8 +13,8 @@ from rich.table import Table
 from dlrun import console, interrupt
 from dlrun.command.verbs import VERBS
 from dlrun.config import schema
-from dlrun.config.compose import Plan, job_name
 from dlrun.config.difference import differences, flat
+from dlrun.config.plan import Plan, job_name
 from dlrun.config.section import COUNTED, MAY_CHANGE, marked
 from dlrun.errors import UserError
 from dlrun.files import write_whole

@@ -57,7 +57,6 @@ class GAN(Task):
     Args:
         loss: unused; the players have their own.
         num_classes: of the dataset; unused.
-        latent: numbers of the noise.
     """
 
     needs = ("image",)
@@ -65,15 +64,12 @@ class GAN(Task):
     monitor = "val/pixel_distance"
     higher_is_better = {"discriminator_loss": False, "generator_loss": False, "pixel_distance": False}  # noqa: RUF012
 
-    def __init__(self, loss: nn.Module, num_classes: int, latent: int) -> None:
-        super().__init__(loss, num_classes)
-        self.latent = latent
-
     def prepare(self, net: Net, batch: Batch, clock: Clock) -> Batch:
-        """The batch with ``noise``, (B, latent): in every evaluation the same."""
+        """The batch with ``noise``, as many numbers as the network's ``latent``: in every evaluation the same."""
         images = batch["image"]
         generator = None if clock.training else torch.Generator(images.device).manual_seed(clock.step)
-        return {**batch, "noise": torch.randn(len(images), self.latent, device=images.device, generator=generator)}
+        latent = int(plain(net).get_submodule("network").latent)  # type: ignore[arg-type]
+        return {**batch, "noise": torch.randn(len(images), latent, device=images.device, generator=generator)}
 
     def loss(self, net: Net, batch: Batch, player: str = "") -> Forward:
         """The player's loss, and the samples."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from torch import nn
+
 from dlrun import weights
 from dlrun.callback.callback import Callback
 from dlrun.errors import UserError
@@ -46,3 +48,9 @@ def restore(
     for name, callback in callbacks.items():
         if state["callbacks"].get(name):
             callback.load_state_dict(state["callbacks"][name])
+
+
+def copied(network: nn.Module) -> dict[str, Any]:
+    """The state dict as it is now; what is frozen need not be copied."""
+    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    return {name: value if name in frozen else value.clone() for name, value in network.state_dict().items()}

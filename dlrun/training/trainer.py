@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from dlrun import console, interrupt, weights
@@ -34,14 +33,13 @@ from dlrun.training.options import TrainerOptions
 from dlrun.training.pending import Pending
 from dlrun.training.phase import Extent, Phase, Plan
 from dlrun.training.records import best_tag, record_epoch, record_steps
-from dlrun.training.state import Stateful, gather, restore
+from dlrun.training.state import Stateful, copied, gather, restore
 
 
 class Trainer:
     """Trains a network through the phases of a plan, and tests the best of it once.
 
-    Where the run stands is its ``cursor``. Each of the cursor's values is a boundary: a method brings the run to the
-    next, and between two of them it can be saved and continued.
+    Where the run stands is its ``cursor``: a method for each of its values, and a boundary that can be saved between.
 
     Args:
         plans: the phases.
@@ -82,13 +80,11 @@ class Trainer:
         if self.monitor not in known:
             raise UserError(f"trainer.monitor={self.monitor}: no such metric; {suggest(self.monitor, known)}")
         self.higher_is_better = task.higher_is_better[self.monitor.split("/")[1]]
-        self.result: dict[str, float] = {}
-        """The metrics of the test, once it is done."""
+        self.result: dict[str, float] = {}  # the metrics of the test, once it is done
         self.average: AveragedModel | None = None
         self._best: dict[str, Any] | None = None  # not yet in a file of its own
         self._tested: Normalized | None = None
-        self._save_soon = False
-        self._watch = time.perf_counter()
+        self._save_soon, self._watch = False, time.perf_counter()
 
     def _enter(self) -> None:
         """Make the phase that the cursor points at."""
@@ -111,9 +107,8 @@ class Trainer:
     @property
     def eval_model(self) -> Normalized:
         """The model to validate and keep, the average of the weights where one is kept; in the test the best one."""
-        if self._tested is not None:
-            return self._tested
-        return self.model if self.average is None else cast(Normalized, self.average.module)
+        averaged = self.model if self.average is None else cast(Normalized, self.average.module)
+        return self._tested or averaged
 
     @property
     def data(self) -> Data:
@@ -147,8 +142,7 @@ class Trainer:
             UserError: the state is none of this network's.
         """
         if state is None:
-            self._enter()
-            return
+            return self._enter()
         self.cursor.load_state_dict(state["cursor"])
         self.cursor.reopen(self.goal)
         self._enter()
@@ -195,16 +189,17 @@ class Trainer:
         """Record what is known before the first step."""
         self.recorder.clear()
         metrics = [best_tag(self.monitor), self.monitor.replace("val/", "test/")]
-        config = self.folder / "config.yaml"
-        text = config.read_text(encoding="utf-8") if config.exists() else ""
-        self.recorder.begin(self.hparams, metrics, self.swept, list(self.task.higher_is_better), text)
+        file = self.folder / "config.yaml"
+        config = file.read_text(encoding="utf-8") if file.exists() else ""
+        self.recorder.begin(self.hparams, metrics, self.swept, list(self.task.higher_is_better), config)
         self._emit("on_begin")
 
     def _train(self) -> None:
         """Train the epoch, or what is left of it."""
         cursor, options, batches_in_epoch = self.cursor, self.options, len(self.data.train)
         if cursor.step >= self.extent.last_step and not cursor.batch:
-            return self._end_phase()
+            self._end_phase()
+            return
         self.model.train()
         self._emit("on_epoch_start")
         self._watch = time.perf_counter()
@@ -231,7 +226,6 @@ class Trainer:
             if self._save_soon:
                 self.save()
             interrupt.check()
-        return None
 
     def _look(self) -> None:
         """Fetch what the steps since the last look gave from the device, record it, and tell the callbacks."""
@@ -276,7 +270,7 @@ class Trainer:
         improved = due and self._judge(metrics)
         if improved:
             network = self.eval_model.network
-            state = _copied(network) if self.average is None else network.state_dict()
+            state = copied(network) if self.average is None else network.state_dict()
             self._best = {"model": state, "epoch": cursor.epoch, "step": cursor.step, "metrics": metrics}
         record_epoch(self.recorder, metrics, cursor, self.phase.step, self.metric_names)
         if cursor.best is not None:
@@ -333,7 +327,7 @@ class Trainer:
         self._save_soon = True
 
     def stop(self, reason: str) -> None:
-        """End the training after this epoch; a word for the run's result, such as ``pruned``."""
+        """End the training after this epoch, for a reason such as ``pruned``."""
         self.cursor.stopped = reason
 
     def save(self) -> None:
@@ -348,15 +342,9 @@ class Trainer:
         return {**gather(self.parts, self.callbacks), "cursor": cursor, "best": self._best, "result": self.result}
 
     def ends_epoch(self, step: int) -> bool:
-        """Whether the epoch ended with this step, which is one of those since the last look."""
+        """Whether the epoch ended with this step, one of those since the last look."""
         return step == self.cursor.step and self.cursor.next != "step"
 
     def _emit(self, hook: str, *arguments: Any) -> None:
         for callback in self.callbacks.values():
             getattr(callback, hook)(self, *arguments)
-
-
-def _copied(network: nn.Module) -> dict[str, Any]:
-    """The state dict as it is now; what is frozen need not be copied."""
-    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
-    return {name: value if name in frozen else value.clone() for name, value in network.state_dict().items()}
