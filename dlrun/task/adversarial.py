@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from dlrun.attack.attack import Attack
 from dlrun.attack.gradient_attack import GradientAttack
-from dlrun.dataset.batch import Batch
+from dlrun.dataset.batch import Batch, inputs
 from dlrun.model.logits import class_logits
 from dlrun.task.classification import Classification, ClassificationScores, hard
 from dlrun.task.task import Clock, Forward, Net, plain
@@ -83,7 +83,7 @@ class Adversarial(Classification):
 
     def prepare(self, net: Net, batch: Batch, clock: Clock) -> Batch:
         """The batch with ``attacked`` beside its images: in training with eps as far as it has grown."""
-        model, images, targets = plain(net), batch["image"], batch["target"]
+        model, images, targets = plain(net), inputs(batch), batch["target"]
         if not clock.training:
             # The same noise in every pass: validations compare, and leave the training's randomness as it was.
             with torch.random.fork_rng([images.device] if images.device.type == "cuda" else []):
@@ -103,18 +103,18 @@ class Adversarial(Classification):
         """The loss and the logits of attacked images."""
         outputs = net(batch["attacked"])
         if self.trades is not None:
-            clean = net(batch["image"])
+            clean = net(inputs(batch))
             attacked, wanted = (class_logits(logits).log_softmax(dim=1) for logits in (outputs, clean))
             divergence = F.kl_div(attacked, wanted, reduction="batchmean", log_target=True)
             return Forward(self.criterion(clean, batch["target"]) + self.trades * divergence, outputs)
         loss = self.criterion(outputs, batch["target"])
         if self.mix < 1:
-            loss = self.mix * loss + (1 - self.mix) * self.criterion(net(batch["image"]), batch["target"])
+            loss = self.mix * loss + (1 - self.mix) * self.criterion(net(inputs(batch)), batch["target"])
         return Forward(loss, outputs)
 
     def evaluate(self, net: Net, batch: Batch) -> Forward:
         """The loss of clean images, and the logits of them and of the attacked ones, (B, 2, K)."""
-        clean = net(batch["image"])
+        clean = net(inputs(batch))
         return Forward(self.criterion(clean, batch["target"]), torch.stack([clean, net(batch["attacked"])], dim=1))
 
     def scores(self) -> AdversarialScores:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from dlrun.certify.bounds import worst_logits
-from dlrun.dataset.batch import Batch
+from dlrun.dataset.batch import Batch, inputs
 from dlrun.task.classification import Classification
 from dlrun.task.task import Clock, Forward, Net
 
@@ -66,7 +66,7 @@ class Certified(Classification):
         if self._grown == 0:
             return clean
         assert isinstance(net, nn.Module)
-        worst = worst_logits(net, batch["image"], batch["target"], self.eps * self._grown, self.bound)
+        worst = worst_logits(net, inputs(batch), batch["target"], self.eps * self._grown, self.bound)
         share = self.share * self._grown
         return Forward((1 - share) * clean.loss + share * F.cross_entropy(worst, batch["target"]), clean.outputs)
 

@@ -138,3 +138,15 @@ def test_verbs_that_show_images_refuse_points(dlrun: Dlrun, run: Path, command: 
         f"dlrun: dataset.source._target_=dlrun.dataset.points.moons: {command} needs images of 1 or 3 channels;"
         " an example of this dataset is 2 numbers"
     ]
+
+
+@pytest.mark.parametrize(
+    "task", [("task=adversarial", "attack=pgd", "attack.eps=0.05"), ("task=certified", "task.eps=0.01")]
+)
+def test_tasks_of_robustness_train_on_points(dlrun: Dlrun, task: tuple[str, ...]) -> None:
+    ended = dlrun(*TRAINING, *task, "callback.decision_map=null", "callback.tensorboard.images=0", "optimizer.lr=0.1")
+    assert ended.status == 0, ended.err
+    metrics = result(Path("run"))["metrics"]
+    assert metrics["test/accuracy"] > 0.7
+    if "attack=pgd" in task:
+        assert metrics["test/robust_accuracy"] < metrics["test/accuracy"]
