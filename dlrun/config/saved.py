@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -25,8 +24,6 @@ OF_RUN = "of_run"
 """What a section of a run is called among the choices of its group."""
 RETIRED = ("dlrun.callback.metrics_csv.MetricsCsv", "dlrun.callback.figures.Figures")
 """Callbacks of earlier versions whose work is now done without them."""
-RENAMED: Mapping[str, str] = {}
-"""Targets of earlier versions, and what they are called now."""
 
 
 def load(run: Path) -> DictConfig:
@@ -43,11 +40,7 @@ def load(run: Path) -> DictConfig:
         raise UserError(f"run={run}: config.yaml is not the config of a run")
     callbacks = config.get("callback") or {}
     for name in [name for name, node in callbacks.items() if node is not None and node.get("_target_") in RETIRED]:
-        if importlib.util.find_spec(callbacks[name]._target_.rpartition(".")[0]) is None:  # until they are gone
-            del callbacks[name]
-    for key, value in flat(OmegaConf.to_container(config)).items():
-        if key.endswith("_target_") and value in RENAMED:
-            OmegaConf.update(config, key, RENAMED[value])
+        del callbacks[name]
     return config
 
 
