@@ -18,9 +18,7 @@ from dlrun.config.difference import flat
 from dlrun.config.frozen import frozen, writable
 from dlrun.errors import UserError, suggest
 from dlrun.experiment import claims
-from dlrun.training.options import TrainerOptions
 
-Trainer = TrainerOptions  # until the trainer names its options itself
 FRACTIONS = ("eps", "step_size")
 """The keys whose numbers may be written as a fraction, such as 8/255."""
 CALL = re.compile(r"\$\{\s*[\w.]+\s*:")
