@@ -44,22 +44,38 @@ def load(run: Path) -> DictConfig:
     return config
 
 
+def noted(run: Path, key: str, default: Any) -> Any:
+    """What a run's result.json has under a key; the default where it has not, or cannot be read."""
+    try:
+        return json.loads((run / "result.json").read_text()).get(key, default)
+    except (FileNotFoundError, ValueError, AttributeError):
+        return default
+
+
+def may_follow(saved: DictConfig, overrides: Sequence[str]) -> bool:
+    """Whether a run whose data is gone may look for it in ``DLRUN_DATA``, as the run comes from another machine.
+
+    Public data is known by its name. A folder of images that the command line named is not: another one in its place
+    would be scored without a word.
+    """
+    by_name = OmegaConf.select(saved, "dataset.source._target_") != "dlrun.dataset.image_folder.load"
+    given = any(text.startswith("dataset.root=") for text in overrides)
+    return not Path(saved.dataset.root).is_dir() and (by_name or not given)
+
+
 def choices(run: Path, config: DictConfig) -> dict[str, str]:
     """By group what was chosen for a run, such as ``lenet`` for ``model``.
 
     Runs of earlier versions did not note it: there it is guessed from the run's name and the sections' targets.
     """
-    try:
-        noted: dict[str, str] = json.loads((run / "result.json").read_text()).get("choices", {})
-    except (FileNotFoundError, ValueError, AttributeError):
-        noted = {}
     model, _, dataset = str(config.name).partition("-")
     named = {"model": model, "dataset": dataset}
+    chosen: Mapping[str, str] = noted(run, "choices", {})
     found = {}
     for group in [group for group in TRAINING if isinstance(config.get(group), DictConfig)]:
         target = str(config[group].get("_target_") or "default").rpartition(".")[2]
         known = (paths.configs() / group / f"{named.get(group)}.yaml").is_file()
-        found[group] = noted.get(group) or (named[group] if known else target)
+        found[group] = chosen.get(group) or (named[group] if known else target)
     return found
 
 
@@ -102,7 +118,7 @@ def reopen(verb: str, given: Mapping[str, Override], config_dir: str | None) -> 
     trust.check_names(OmegaConf.to_container(saved), run, named)
     names = choices(run, saved)
     refer(saved, names)
-    if not Path(saved.dataset.root).is_dir() and "DLRUN_DATA" in os.environ:  # the run comes from another machine
+    if "DLRUN_DATA" in os.environ and may_follow(saved, noted(run, "overrides", [])):
         saved.dataset.root = "${oc.env:DLRUN_DATA}"
     values = {"name": saved.name}
     if entry.trains:
