@@ -76,9 +76,7 @@ def test_plain_weights_in_every_common_form(dlrun: Dlrun, trained: Path, form: s
 
 
 @pytest.mark.parametrize("key", ["dataset.root", "dataset.source.root"])
-def test_a_run_whose_data_moved_is_told_where_it_is(
-    dlrun: Dlrun, key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_whose_data_moved_is_told_where_it_is(dlrun: Dlrun, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     photos(Path("photos"))
     photos(Path("others"))  # which are never taken in their place without a word
     monkeypatch.setenv("DLRUN_DATA", "others")
