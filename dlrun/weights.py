@@ -24,15 +24,28 @@ def save(state: dict[str, Any], path: Path, keep: Path | None = None) -> None:
     """Write a file that is never seen half-written: to a temporary one, flushed to disk, then renamed.
 
     Args:
-        state: tensors and plain values.
+        state: tensors, which are written as those of the CPU so that any machine reads them, and plain values.
         path: the file.
         keep: what the file that is there is renamed to; None replaces it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()  # straight to a full disk, torch raises something that does not say so
-    torch.save(state, buffer)
+    torch.save(_on_cpu(state), buffer)
     with replacing(path, keep) as stream:
         stream.write(buffer.getbuffer())
+
+
+def _on_cpu(value: Any) -> Any:
+    """The same nested value with its tensors on the CPU."""
+    if isinstance(value, Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        moved = copy.copy(value)  # a state dict carries the versions of its layers as an attribute
+        moved.update((key, _on_cpu(part)) for key, part in value.items())
+        return moved
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_on_cpu, value))
+    return value
 
 
 def load(path: Path, key: str = "weights") -> dict[str, Any]:

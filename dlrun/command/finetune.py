@@ -108,6 +108,11 @@ class Tuning:
         return Phase(whole, data, build.step(parts, whole, groups))
 
 
+def complete(config: DictConfig) -> DictConfig:
+    """The config with the network, and what of ``dataset`` is left to the weights, filled in; see choose_weights."""
+    return choose_weights(config)[0]
+
+
 def choose_weights(config: DictConfig) -> tuple[DictConfig, Path | None]:
     """The file of weights to start from; None is random weights.
 

@@ -240,11 +240,13 @@ class Entry:
         schema: the keys that it takes.
         takes: the sections that ``run=DIR`` hands over to it.
         continues: whether it goes on with the run that it finds in its folder; ``run=DIR`` then means that folder.
+        completes: whether its module has a function ``complete`` that fills in what the config leaves to other files.
     """
 
     schema: type[Command]
     takes: tuple[str, ...] = MODEL
     continues: bool = False
+    completes: bool = False
 
     @property
     def trains(self) -> bool:
@@ -254,7 +256,7 @@ class Entry:
 
 VERBS = {
     "train": Entry(Train, (*TRAINING, "then", "expect"), continues=True),
-    "finetune": Entry(Finetune, TRAINING, continues=True),
+    "finetune": Entry(Finetune, TRAINING, continues=True, completes=True),
     "replay": Entry(Replay, TRAINING),
     "evaluate": Entry(Evaluate),
     "attack": Entry(AttackVerb),

@@ -49,7 +49,7 @@ def run_job(config: DictConfig, invocation: Invocation) -> None:
     if run.exists:
         if not VERBS[invocation.verb].continues:
             raise UserError(f"hydra.run.dir={run.path}: there is a run in this folder already; expected a new one")
-        config = schema.check(config)
+        config = complete(schema.check(config))
         run.check_same(config)
         if run.is_finished(config):
             _say_finished(run, config)
@@ -60,6 +60,14 @@ def run_job(config: DictConfig, invocation: Invocation) -> None:
     finally:
         if sweeping:
             sweep_table.update(run.path.parent)
+
+
+def complete(config: DictConfig) -> DictConfig:
+    """The config as its run saves it: with what it leaves to other files, such as the network of another run."""
+    if not VERBS[config.verb].completes:
+        return config
+    found: DictConfig = import_module(f"dlrun.command.{config.verb}").complete(config)
+    return found
 
 
 def _say_finished(run: Run, config: DictConfig) -> None:
@@ -84,6 +92,7 @@ def _attempt(run: Run, config: DictConfig) -> None:
         if invocation.sweeping:
             config = schema.check(config)
         trust.check_objects(config, config.get("run"), config.trust, invocation.reopened)
+        config = complete(config)
         run.begin(config)
         main: Main = import_module(f"dlrun.command.{invocation.verb}").main
         result = main(config, run)
