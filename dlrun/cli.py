@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from dlrun import __version__, paths
@@ -80,14 +81,15 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     from dlrun.run.job import run_job
     from dlrun.run.sweep import run_sweep
 
+    job = partial(run_job, call=run_verb)
     request = understood(lambda: compose.parse(verb, arguments), None)
     with compose.FrontDoor.opened(request) as door:
         if understood(door.shows, request):
             return 0
         if door.sweeps():
             plan = understood(door.plan, request)
-            return run_sweep(plan, lambda: understood(lambda: door.sweep(plan, run_job), request))
-        failure = understood(lambda: door.run(run_job), request)
+            return run_sweep(plan, lambda: understood(lambda: door.sweep(plan, job), request))
+        failure = understood(lambda: door.run(job), request)
     if failure is not None:
         raise failure
     return 0

@@ -6,6 +6,8 @@ import fnmatch
 import json
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from dlrun.experiment import claims as expect
 from dlrun.experiment import header as experiment
 from dlrun.experiment.header import Experiment
 from dlrun.run.folder import Run
-from dlrun.run.follow_up import call, is_completed
+from dlrun.run.follow_up import is_completed
 
 REPORT, TABLE, PAGE = "report", "README.md", "figures.md"
 WIDTH = 700
@@ -118,6 +120,14 @@ def reproduce(found: Experiment, folder: Path, fresh: bool) -> Outcome:
         job = re.sub(rf"_?experiment-{found.name}", "", file.parent.name).strip("_")
         outcome.results[job] = json.loads(file.read_text())
     return outcome
+
+
+def call(arguments: list[str]) -> tuple[int, str]:
+    """Run a command line of dlrun in a process of its own; returns its exit status and its last line of errors."""
+    command = [sys.executable, "-m", "dlrun", *arguments]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    print(ended.stderr, end="", file=sys.stderr)
+    return ended.returncode, (ended.stderr.strip().splitlines() or [""])[-1]
 
 
 def write_report(outcomes: list[Outcome], folder: Path) -> None:

@@ -24,7 +24,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.plugins import Plugins
-from hydra.core.utils import run_job
+from hydra.core.utils import configure_log, run_job
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -155,6 +155,8 @@ class FrontDoor:
         self.request, self.hydra = request, hydra
         self.overrides = list(request.overrides)
         self.name = request.flags.config_name or request.verb
+        # What sweeps() has composed, or why it could not, if it turned out to be a single run:
+        self._single: DictConfig | Exception | None = None
 
     @classmethod
     @contextmanager
@@ -208,13 +210,17 @@ class FrontDoor:
         """Whether the command is a sweep: by its flag, or as ``hydra.mode`` says."""
         if self.request.flags.multirun:
             return True
+        typed = OverridesParser.create().parse_overrides(self.overrides)
+        mode = RunMode.MULTIRUN if any(override.is_sweep_override() for override in typed) else RunMode.RUN
         try:
-            config = self.hydra.compose_config(
-                self.name, self.overrides, RunMode.MULTIRUN, validate_sweep_overrides=False
-            )
-        except (HydraException, ValueError):  # which comes again, as an error, when the run is composed
+            config = self.hydra.compose_config(self.name, self.overrides, mode, validate_sweep_overrides=False)
+        except (HydraException, ValueError) as error:  # which comes as an error when the run is composed
+            self._single = error if mode == RunMode.RUN else None
             return False
-        return bool(config.hydra.mode == RunMode.MULTIRUN)
+        if config.hydra.mode == RunMode.MULTIRUN:
+            return True
+        self._single = config if mode == RunMode.RUN else None
+        return False
 
     def compose(self) -> tuple[DictConfig, Invocation]:
         """The checked config of a single run, and its invocation; its folder is not made yet."""
@@ -279,8 +285,17 @@ class FrontDoor:
 
     def _full(self, mode: RunMode) -> DictConfig:
         """The config with Hydra's own part."""
-        overrides = [*self.overrides, f"hydra.mode={mode.name}"]
-        full = self.hydra.compose_config(self.name, overrides, mode, with_log_configuration=True)
+        made = self._single if mode == RunMode.RUN else None
+        if isinstance(made, Exception):
+            raise made
+        if made is not None:
+            full = made
+            _set(full, "hydra.mode", mode)
+            full.hydra.overrides.hydra.append(f"hydra.mode={mode.name}")
+            configure_log(full.hydra.hydra_logging, full.hydra.verbose)
+        else:
+            overrides = [*self.overrides, f"hydra.mode={mode.name}"]
+            full = self.hydra.compose_config(self.name, overrides, mode, with_log_configuration=True)
         HydraConfig.instance().set_config(full)  # so that ${hydra:...} resolves
         return full
 

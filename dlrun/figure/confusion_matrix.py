@@ -26,5 +26,6 @@ def confusion_matrix(counts: Tensor, classes: list[str]) -> Figure:
             for column, value in enumerate(values):
                 if value:
                     colour = "white" if shares[row, column] > 0.5 else "black"
-                    axes.text(column, row, str(value), ha="center", va="center", color=colour, fontsize=8)
+                    text = axes.text(column, row, str(value), ha="center", va="center", color=colour, fontsize=8)
+                    text.set_in_layout(False)  # they lie inside the axes, and measuring them takes as long as drawing
     return figure

@@ -5,25 +5,27 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dlrun.config.saved import quoted
-from dlrun.errors import RunError
+from dlrun.errors import RunError, UserError
+
+Call = Callable[[str, list[str]], int]
+"""Runs a verb with its arguments in this process; returns the exit status, or raises what went wrong."""
 
 RUN = "{run}"
 """In a line: the folder of the run that it follows on."""
 
 
-def follow(commands: Mapping[str, str], run: Path) -> dict[str, float]:
+def follow(commands: Mapping[str, str], run: Path, call: Call) -> dict[str, float]:
     """Run verbs on a run, each into a folder of its own in it; one that is completed there is not run again.
 
     Args:
         commands: by name, what follows ``dlrun`` on the command line: ``attack attack=pgd``. ``{run}`` stands for the
             run; a line without it, and without ``run=null``, gets it as ``run=``.
         run: the folder of the training, with its checkpoints.
+        call: runs each of them.
 
     Returns:
         The metrics of all, as ``name/metric``.
@@ -39,9 +41,11 @@ def follow(commands: Mapping[str, str], run: Path) -> dict[str, float]:
             verb, *overrides = shlex.split(line)
             if RUN not in line and not any(override.startswith("run=") for override in overrides):
                 overrides.append(f"run={RUN}")
-            status, error = call([verb, f"hydra.run.dir={quoted(folder)}", *(placed(each, run) for each in overrides)])
-            if status:
-                raise RunError(f"then.{name}: dlrun {line} ended with status {status}: {error}")
+            try:
+                call(verb, [f"hydra.run.dir={quoted(folder)}", *(placed(each, run) for each in overrides)])
+            except Exception as error:
+                kind = "" if isinstance(error, (UserError, RunError)) else f"{type(error).__name__}: "
+                raise RunError(f"then.{name}: dlrun {line}: {kind}{error}") from error
         result = json.loads((folder / "result.json").read_text())
         metrics |= {f"{name}/{key}": value for key, value in result["metrics"].items()}
     return metrics
@@ -51,14 +55,6 @@ def placed(override: str, run: Path) -> str:
     """An override with the run's folder in the place of ``{run}``."""
     key, _, value = override.partition("=")
     return f"{key}={quoted(value.replace(RUN, str(run)))}" if RUN in value else override
-
-
-def call(arguments: list[str]) -> tuple[int, str]:
-    """Run a command line of dlrun in a process of its own; returns its exit status and its last line of errors."""
-    command = [sys.executable, "-m", "dlrun", *arguments]
-    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
-    print(ended.stderr, end="", file=sys.stderr)
-    return ended.returncode, (ended.stderr.strip().splitlines() or [""])[-1]
 
 
 def is_completed(folder: Path) -> bool:

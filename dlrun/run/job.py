@@ -20,7 +20,7 @@ from dlrun.experiment import claims
 from dlrun.files import write_whole
 from dlrun.run import sweep_table
 from dlrun.run.folder import LOG, RESULT, Run
-from dlrun.run.follow_up import follow
+from dlrun.run.follow_up import Call, follow
 
 Main = Callable[[DictConfig, Run], dict[str, Any]]
 """A command: takes config and run, returns what goes into ``result.json``."""
@@ -28,7 +28,7 @@ WAIT = 10.0
 """Seconds that a job gives to a worker left by a killed sweep to end its step."""
 
 
-def run_job(config: DictConfig, invocation: Invocation) -> None:
+def run_job(config: DictConfig, invocation: Invocation, call: Call) -> None:
     """Run a command in its folder, and record how it ended.
 
     A job of a sweep raises nothing but an interruption: what went wrong is in its ``result.json``, and the next one
@@ -37,6 +37,7 @@ def run_job(config: DictConfig, invocation: Invocation) -> None:
     Args:
         config: checked, but for a job of a sweep, which is checked here.
         invocation: how the command was called.
+        call: runs what follows on it.
 
     Raises:
         UserError: there is another run in the folder, or the command has refused its input.
@@ -56,7 +57,7 @@ def run_job(config: DictConfig, invocation: Invocation) -> None:
             return
     try:
         with run.locked(WAIT if sweeping else 0), console.log_to(run.path / LOG), interrupt.at_once():
-            _attempt(run, config)
+            _attempt(run, config, call)
     finally:
         if sweeping:
             sweep_table.update(run.path.parent)
@@ -83,7 +84,7 @@ def _say_finished(run: Run, config: DictConfig) -> None:
     _report(judged, run.invocation.sweeping)
 
 
-def _attempt(run: Run, config: DictConfig) -> None:
+def _attempt(run: Run, config: DictConfig, call: Call) -> None:
     """Run the command, and record how it ended."""
     invocation, continues = run.invocation, run.exists
     before = (run.path / RESULT).read_text() if (run.path / RESULT).exists() else None
@@ -99,7 +100,7 @@ def _attempt(run: Run, config: DictConfig) -> None:
         if then := config.get("then"):
             # What follows reads this run, whose result is not whole before it has come to an end.
             run.save_result("running", time.perf_counter() - started, result)
-            result["metrics"] = {**result["metrics"], **follow(then, run.path)}
+            result["metrics"] = {**result["metrics"], **follow(then, run.path, call)}
     except BaseException as error:
         refused = isinstance(error, UserError) and not invocation.sweeping
         if refused and continues:  # what is in the folder already stays as it is
