@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python
 
-.PHONY: help install check lint types test quick torture format bench experiments clean
+.PHONY: help install check lint types test slow quick torture format bench experiments clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
@@ -22,13 +22,16 @@ types:  ## mypy, strict
 test:  ## pytest, in as many processes as there are cores
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto
 
+slow:  ## pytest: the embedded experiments, and what is killed and goes on
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto -m slow
+
 quick:  ## what finds most breakage in a minute: lint, types, the shape of the code, every boundary of a training
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto tests/test_structure.py tests/test_configs.py tests/training tests/record tests/dataset/test_loader.py
 
 torture:  ## kill a training at 25 random moments and continue it; mistype every key; fuzz the command line
-	DLRUN_KILLS=25 $(PYTHON) -m pytest tests/test_resume.py -k killed
+	DLRUN_KILLS=25 $(PYTHON) -m pytest -m slow tests/test_resume.py
 	$(PYTHON) -m tests.resume_table
 	$(PYTHON) -m tests.mutations
 	DLRUN_EXAMPLES=3000 $(PYTHON) -m pytest tests/test_fuzz.py

@@ -3,8 +3,8 @@
     python -m tests.mutations [HOW_MANY]
 
 One letter of each key is dropped, doubled, or swapped with its neighbour, at a random place; the mistyped key is
-given as an override, plain and behind ``+``. Exits with 1 if a mistyped key is taken, if fewer than 95% of the refusals
-suggest the key that was meant, or if one takes more than two seconds of the processor.
+given as an override, plain and behind ``+``. Exits with 1 if a mistyped key is taken, or if fewer than 95% of the
+refusals suggest the key that was meant; prints the seconds of the processor that the slowest took.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from dlrun.config.difference import flat
 from dlrun.config.saved import quoted
 from tests.test_configs import composed
 
-SECONDS = 2.0
 NAMED = 0.95
 
 
@@ -151,7 +150,7 @@ def report(chosen: list[Case], prefix: str) -> bool:
         f"{prefix or 'plain'}: {len(results)} mistyped keys, {len(results) - len(taken)} refused,"
         f" {share:.1%} with the key that was meant, the slowest in {slowest:.2f} s"
     )
-    return not taken and share >= NAMED and slowest <= SECONDS
+    return not taken and share >= NAMED
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ from dlrun.experiment import header as experiment
 from tests.conftest import Dlrun
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", experiment.names())
 def test_an_embedded_experiment_meets_its_claims(dlrun: Dlrun, name: str) -> None:
     found = experiment.read(name)

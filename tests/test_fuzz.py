@@ -143,6 +143,7 @@ def test_a_command_line_ends_with_a_status_and_no_traceback(
     assert bool(ended.errors) == (ended.status == 2)  # a job of a sweep that failed is in the table
 
 
+@pytest.mark.slow
 def test_a_mistyped_key_is_refused_with_the_one_that_was_meant(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

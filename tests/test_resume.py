@@ -18,6 +18,7 @@ import torch
 from dlrun import weights
 from dlrun.errors import UserError
 from dlrun.training import checkpoint
+from tests import resume_table
 from tests.conftest import QUICK, Dlrun, result
 
 KILLS = os.environ.get("DLRUN_KILLS", "2")
@@ -28,6 +29,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [("memory", "SIGKILL"), ("stream", "SIGKILL"), ("memory", "SIGTERM"), ("stream", "SIGTERM")]
 )
@@ -41,6 +43,16 @@ def test_a_killed_run_ends_as_one_that_was_not(arguments: tuple[str, str]) -> No
     assert done.stdout.startswith(f"{path}: {KILLS} times {signal}; identical")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", resume_table.QUICK)
+def test_a_training_of_any_kind_that_is_killed_three_times_ends_as_one_that_was_not(name: str) -> None:
+    command = [sys.executable, "-m", "tests.resume_table", name]
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(rf"\| {name} \| [23] of 3 \| \d+ \| identical \|", done.stdout), done.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM"])
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_a_killed_sweep_ends_as_one_that_was_not(launcher: str, signal: str) -> None:

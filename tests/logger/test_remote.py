@@ -129,6 +129,7 @@ AXES = {"step/loss": "step", "train/loss": "epoch", "val/loss": "epoch"}
 READ: dict[str, Callable[[Path], dict[str, Any]]] = {"wandb": in_wandb, "mlflow": in_mlflow, "trackio": in_trackio}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_killed_run_goes_on_in_the_same_entry_and_has_every_step_once(name: str, tmp_path: Path) -> None:
     pytest.importorskip(name)
@@ -152,6 +153,7 @@ def test_a_killed_run_goes_on_in_the_same_entry_and_has_every_step_once(name: st
         assert found["status"] == {"mlflow": "FINISHED", "trackio": "completed"}[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_start_from_nothing_after_a_kill_goes_on_in_the_same_entry(name: str, tmp_path: Path) -> None:
     """Killed before the first checkpoint: no state, but the id is in the run's folder."""
@@ -166,6 +168,7 @@ def test_a_start_from_nothing_after_a_kill_goes_on_in_the_same_entry(name: str, 
         assert found["status"] in ("FAILED", "failed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_id_is_in_the_checkpoint_too(name: str, tmp_path: Path) -> None:
     pytest.importorskip(name)
