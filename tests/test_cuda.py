@@ -36,6 +36,7 @@ def test_a_run_that_goes_on_has_the_weights_of_one_that_never_stopped(dlrun: Dlr
     whole, parts = weights("whole"), weights("parts")
     assert whole.keys() == parts.keys()
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert dlrun("replay", "run=whole").status == 0
 
 
 def test_streamed_batches_give_the_weights_of_those_in_memory(dlrun: Dlrun) -> None:
@@ -76,7 +77,6 @@ def test_every_verb_works_on_the_gpu_and_says_what_the_cpu_says(dlrun: Dlrun) ->
         ("attack", "attack=pgd", "limit=64"),
         ("explain", "explainer=grad_cam", "limit=4"),
         ("visualize",),
-        ("replay",),
     ):
         ended = dlrun(verb, "run=run", *more)
         assert ended.status == 0, (verb, ended.err)

@@ -49,7 +49,9 @@ def take_back(run: Path, step: int) -> None:
     if not last.exists() or not is_bad(last):
         return
     last.unlink()
-    if previous.exists() and not is_bad(previous):
+    if previous.exists() and is_bad(previous):
+        previous.unlink()
+    elif previous.exists():
         previous.replace(last)
     if best.exists() and weights.load(best, "checkpoint").get("step", 0) >= step:
         best.unlink()

@@ -269,8 +269,7 @@ class Trainer:
         cursor.epoch, cursor.batch, cursor.examples, cursor.sums = cursor.epoch + 1, 0, 0, {}
         improved = due and self._judge(metrics)
         if improved:
-            network = self.eval_model.network
-            state = copied(network) if self.average is None else network.state_dict()
+            state = copied(self.eval_model.network)  # it may be saved many steps later
             self._best = {"model": state, "epoch": cursor.epoch, "step": cursor.step, "metrics": metrics}
         record_epoch(self.recorder, metrics, cursor, self.phase.step, self.metric_names)
         if cursor.best is not None:
