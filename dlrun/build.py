@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,13 @@ class Parts:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
 
-def parts(config: DictConfig, with_data: bool = True, in_memory: bool = True, load_weights: bool = True) -> Parts:
+def parts(
+    config: DictConfig,
+    with_data: bool = True,
+    in_memory: bool = True,
+    load_weights: bool = True,
+    known_classes: Sequence[str] | None = None,
+) -> Parts:
     """Seed everything, and make all that a config describes.
 
     A model that cannot work is refused before any data loads, where the config alone tells the sizes.
@@ -75,6 +82,7 @@ def parts(config: DictConfig, with_data: bool = True, in_memory: bool = True, lo
         with_data: load the dataset.
         in_memory: as the config says; False streams it whatever its size.
         load_weights: those that the config names; False where a checkpoint follows.
+        known_classes: of a trained model, with which those of the data are matched by name.
 
     Raises:
         UserError: anything in the config is wrong.
@@ -87,7 +95,7 @@ def parts(config: DictConfig, with_data: bool = True, in_memory: bool = True, lo
     loaded = None
     if with_data:
         streamed = config if in_memory else updated(config, {"dataset.memory_budget": 0.0})
-        loaded = data(streamed, place, options.limit_batches)
+        loaded = data(streamed, place, options.limit_batches, known_classes)
         config = updated(config, {f"dataset.{key}": value for key, value in loaded.facts.items()})
     meaning = task(config)
     if loaded is not None:
@@ -98,7 +106,12 @@ def parts(config: DictConfig, with_data: bool = True, in_memory: bool = True, lo
     return Parts(config, place, Precision(options.precision, place), meaning, whole, loaded)
 
 
-def data(config: DictConfig, device: torch.device, limit_batches: int | None = None) -> Data:
+def data(
+    config: DictConfig,
+    device: torch.device,
+    limit_batches: int | None = None,
+    known_classes: Sequence[str] | None = None,
+) -> Data:
     """The dataset's splits as batches on the device, with the facts that only they tell."""
     splits = make(config.dataset.source, "dataset.source")
     if not isinstance(splits, Splits):
@@ -106,7 +119,7 @@ def data(config: DictConfig, device: torch.device, limit_batches: int | None = N
             f"dataset.source._target_={config.dataset.source._target_}: returns a {type(splits).__name__};"
             " expected dlrun.dataset.source.Splits"
         )
-    return prepare(splits, config.dataset, config.seed, device, limit_batches)
+    return prepare(splits, config.dataset, config.seed, device, limit_batches, known_classes)
 
 
 def check_needs(task: Task, data: Data) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from dlrun import build, paths
 from dlrun.build import Parts
@@ -14,6 +14,9 @@ from dlrun.config.targets import check_targets
 from dlrun.errors import UserError
 from dlrun.model import pretrained
 from dlrun.run.folder import Run
+
+OF_THE_MODEL = ("image_size", "resize_size", "channels", "shape", "num_classes", "mean", "std", "normalize")
+"""Keys of ``dataset`` that belong to the weights: a run's are taken, whatever data it is tried on."""
 
 
 @dataclass
@@ -40,7 +43,7 @@ def open_trained(config: DictConfig, run: Run, with_data: bool = True) -> Traine
     """
     check_targets(config)
     config, classes = choose_weights(config, run)
-    parts = build.parts(config, with_data or classes is None)
+    parts = build.parts(config, with_data or classes is None, known_classes=known_classes(config))
     parts.model.eval()
     run.save_config(parts.config)
     return Trained(**vars(parts), classes=parts.data.classes if parts.loaded else classes or [])
@@ -59,12 +62,14 @@ def choose_weights(config: DictConfig, run: Run) -> tuple[DictConfig, list[str] 
     Raises:
         UserError: no weights are named, or they cannot be had.
     """
-    numbers = [str(number) for number in range(config.dataset.num_classes or 0)]
     if config.run is not None:
         folder = paths.find_run(config.run)
-        config = updated(config, {"weights": config.weights or str(folder / "checkpoints" / "best.pt")})
-        result = json.loads((folder / "result.json").read_text()) if (folder / "result.json").exists() else {}
-        return config, result.get("classes", numbers)
+        of_run = OmegaConf.load(folder / "config.yaml").dataset
+        own = {f"dataset.{key}": of_run[key] for key in OF_THE_MODEL if key in of_run}
+        values = {key: value for key, value in own.items() if key not in run.invocation.keys}
+        values["weights"] = config.weights or str(folder / "checkpoints" / "best.pt")
+        return updated(config, values), known_classes(config) or numbers_of(config)
+    numbers = numbers_of(config)
     is_imagenet, name = run.invocation.choices.get("dataset") == "imagenet", torchvision_name(config.model)
     if is_imagenet and name is not None:
         found = pretrained.find(name, config.weights or "DEFAULT")
@@ -77,6 +82,20 @@ def choose_weights(config: DictConfig, run: Run) -> tuple[DictConfig, list[str] 
         return config, None
     classes = pretrained.find("resnet50", None).classes  # ImageNet's, whatever the network
     return config, classes if len(classes) == len(numbers) else numbers
+
+
+def known_classes(config: DictConfig) -> list[str] | None:
+    """The names of the classes that a run's network tells apart; None without a run, or where it did not note them."""
+    if config.run is None:
+        return None
+    file = paths.find_run(config.run) / "result.json"
+    found: list[str] | None = json.loads(file.read_text()).get("classes") if file.exists() else None
+    return found or None
+
+
+def numbers_of(config: DictConfig) -> list[str]:
+    """The classes by their numbers."""
+    return [str(number) for number in range(config.dataset.num_classes or 0)]
 
 
 def torchvision_name(model: DictConfig) -> str | None:

@@ -19,6 +19,7 @@ from dlrun.attack.checks import Checked, logits_of, not_falling, signs_of_maskin
 from dlrun.command.classifier import classifier
 from dlrun.dataset.batch import Batch, inputs
 from dlrun.dataset.loader import Loader
+from dlrun.dataset.source import labels, part
 from dlrun.experiment.statistics import wilson
 from dlrun.figure.accuracy_curve import curve
 from dlrun.figure.adversarial import adversarial
@@ -71,16 +72,16 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     found: dict[str, int] = {}
     warnings = not_falling([(step.eps, step.accuracy) for step in steps])
     if config.check and max(attack.radii) > 0:
-        checked = check(trained, config.split, config.check, attack, steps)
+        checked = check(trained, loader, config.check, attack, steps)
         warnings += checked.warnings
         found |= {"checked": checked.examples, "check_queries": checked.queries}
 
-    say_table(clean, steps, f"{trained.config.weights}, {config.split}, {len(clean.targets):,} images, {attack.norm}")
+    say_table(clean, steps, f"{trained.config.weights}, {config.split}, {loader.counted}, {attack.norm}")
     for warning in warnings:
         console.say(f"warning: {warning}")
     with build.recorder(trained.config, run.path) as recorder:
         recorder.table("curve", [row(step) for step in steps])
-        recorder.table("examples", list(example_rows(clean, steps, trained.classes)))
+        recorder.table("examples", list(example_rows(clean, steps, trained.classes, loader.numbers.tolist())))
         draw(recorder, clean, steps, trained, loader, attack)
     if config.save:
         tensors = {"images": torch.stack([torch.cat(step.images) for step in steps]), "targets": clean.targets}
@@ -94,12 +95,13 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     }
 
 
-def check(trained: Trained, split: str, most: int, attack: Attack, steps: Sequence[Attacked]) -> Checked:
-    """The self-checks on the first examples of a split, ``most`` at most, for as many looks as the attack took."""
+def check(trained: Trained, loader: Loader, most: int, attack: Attack, steps: Sequence[Attacked]) -> Checked:
+    """The self-checks on ``most`` of the attacked examples at most, for as many looks as the attack took."""
     strongest = max(steps, key=lambda step: step.eps)
-    batch = next(trained.data.evaluation(split, min(most, len(strongest.right))).epoch())
-    images, targets = inputs(batch)[:most], batch["target"][:most]
-    resist = strongest.right[: len(images)].to(images.device)
+    chosen = part(labels(loader.source), len(strongest.right), most)
+    batch = loader.examples(chosen)
+    images, targets = inputs(batch).to(trained.device), batch["target"].to(trained.device)
+    resist = strongest.right[chosen].to(trained.device)
     budget = sum(step.queries for step in steps)
     checked = signs_of_masking(trained.model, attack, images, targets, resist, budget)
     console.say(
@@ -201,9 +203,9 @@ def say_table(clean: ClassificationScores, steps: Sequence[Attacked], title: str
 
 
 def example_rows(
-    clean: ClassificationScores, steps: Sequence[Attacked], classes: list[str]
+    clean: ClassificationScores, steps: Sequence[Attacked], classes: list[str], numbers: list[int]
 ) -> Iterator[dict[str, Any]]:
-    """A row for every radius and example, in the order of the split."""
+    """A row for every radius and example, with its number in the split, in the order of the split."""
     names = ["target", "clean_prediction", "clean_probability", "prediction", "probability", "correct", "linf", "l2"]
     before = clean.probabilities.max(dim=1).values.tolist()
     for step in steps:
@@ -218,7 +220,7 @@ def example_rows(
             [f"{change:.6f}" for change in step.l2.tolist()],
             strict=True,
         )
-        for index, values in enumerate(columns):
+        for index, values in zip(numbers, columns, strict=True):
             yield {"eps": step.eps, "index": index, **dict(zip(names, values, strict=True))}
 
 

@@ -82,9 +82,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         for left, right in zip(attacked, proved, strict=True)
     ]
     accuracy = clean.metrics()["accuracy"]
-    title = (
-        f"{trained.config.weights}, {config.split}, {len(clean.targets):,} images, {attack.norm}, clean {accuracy:.4f}"
-    )
+    title = f"{trained.config.weights}, {config.split}, {loader.counted}, {attack.norm}, clean {accuracy:.4f}"
     table = Table("eps", "attacked accuracy (at most)", "certified accuracy (at least)", "seconds", title=title)
     for row, right in zip(rows, proved, strict=True):
         values = (f"{row[name]:.4f}" for name in ("robust_accuracy", "certified_accuracy"))
@@ -92,7 +90,9 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     console.say(table)
     with build.recorder(trained.config, run.path) as recorder:
         recorder.table("curve", rows)
-        recorder.table("examples", list(example_rows(clean, attacked, proved, trained.classes)))
+        recorder.table(
+            "examples", list(example_rows(clean, attacked, proved, trained.classes, loader.numbers.tolist()))
+        )
         draw(recorder, rows, attack)
     return {
         "metrics": {"clean_accuracy": accuracy, **{name: rows[-1][name] for name in list(rows[-1])[1:]}},
@@ -178,9 +178,13 @@ def check_consistent(proved: Sequence[Certified], attacked: Sequence[Attacked]) 
 
 
 def example_rows(
-    clean: ClassificationScores, attacked: Sequence[Attacked], proved: Sequence[Certified], classes: list[str]
+    clean: ClassificationScores,
+    attacked: Sequence[Attacked],
+    proved: Sequence[Certified],
+    classes: list[str],
+    numbers: list[int],
 ) -> Iterator[dict[str, Any]]:
-    """A row for every radius and example, in the order of the split."""
+    """A row for every radius and example, with its number in the split, in the order of the split."""
     for left, right in zip(attacked, proved, strict=True):
         columns = zip(
             [classes[target] for target in clean.targets.tolist()],
@@ -189,7 +193,7 @@ def example_rows(
             right.certain.int().tolist(),
             strict=True,
         )
-        for index, values in enumerate(columns):
+        for index, values in zip(numbers, columns, strict=True):
             names = ("target", "clean_prediction", "resists", "certified")
             yield {"eps": right.eps, "index": index, **dict(zip(names, values, strict=True))}
 

@@ -29,10 +29,10 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         scores = score(task, trained.model, loader, trained.precision)
     assert isinstance(scores, ClassificationScores)
     detailed = scores.detailed(config.top_k)
-    say_tables(detailed, scores, classes, f"{trained.config.weights}, {config.split}, {loader.num_images:,} images")
+    say_tables(detailed, scores, classes, f"{trained.config.weights}, {config.split}, {loader.counted}")
     metrics = {f"{config.split}/{name}": value for name, value in detailed.items()}
     with build.recorder(trained.config, run.path) as recorder:
-        recorder.table("predictions", list(prediction_rows(scores, classes)))
+        recorder.table("predictions", list(prediction_rows(scores, classes, loader.numbers.tolist())))
         recorder.scalars(metrics, 0)
         task.show(scores, recorder, loader, classes, 0, SHOWN)
     per_class = {name: values.tolist() for name, values in scores.per_class().items()}
@@ -57,11 +57,11 @@ def say_tables(detailed: dict[str, float], scores: ClassificationScores, classes
     console.say(figures, table)
 
 
-def prediction_rows(scores: ClassificationScores, classes: list[str]) -> Iterator[dict[str, Any]]:
-    """A row for every example, in the order of the split."""
+def prediction_rows(scores: ClassificationScores, classes: list[str], numbers: list[int]) -> Iterator[dict[str, Any]]:
+    """A row for every example, with its number in the split, in the order of the split."""
     probabilities, predictions = scores.probabilities.max(dim=1)
-    rows = zip(scores.targets.tolist(), predictions.tolist(), probabilities.tolist(), strict=True)
-    for index, (target, prediction, probability) in enumerate(rows):
+    rows = zip(numbers, scores.targets.tolist(), predictions.tolist(), probabilities.tolist(), strict=True)
+    for index, target, prediction, probability in rows:
         yield {
             "index": index,
             "target": classes[target],

@@ -14,7 +14,7 @@ from dlrun.config.targets import check_targets
 from dlrun.dataset import examples
 from dlrun.dataset.batch import inputs
 from dlrun.dataset.examples import Examples
-from dlrun.dataset.source import classes
+from dlrun.dataset.source import classes, part
 from dlrun.errors import UserError, suggest
 from dlrun.explainer.cam import CAM
 from dlrun.explainer.edges import Edges
@@ -103,7 +103,9 @@ def choose(config: DictConfig, trained: Trained) -> Examples:
         if number is None or number >= len(names):
             raise UserError(f"class={wanted}: no such class; {suggest(str(wanted), names)}")
         places = places[targets[places] == number]
-    if config.order != "first":
+    if config.order == "any" and config.index is None:
+        places = places[part(targets[places], len(places), config.limit)]
+    elif config.order in ("most_wrong", "least_certain"):
         task = classifier(trained.task, "explain")
         with inference(trained.model):
             scores = cast(ClassificationScores, score(task, trained.model, loader, trained.precision))

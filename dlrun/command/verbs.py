@@ -180,7 +180,7 @@ class Explain(Trained):
     split: Literal["train", "val", "test"]
     index: list[Natural] | Natural | None
     class_: Natural | str | None = Field(alias="class")
-    order: Literal["first", "most_wrong", "least_certain"]
+    order: Literal["any", "first", "most_wrong", "least_certain"]
     limit: Positive
     pictures: Natural
     steps: Natural

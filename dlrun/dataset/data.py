@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,7 +38,11 @@ class Data:
     ``shape`` where the section leaves them null."""
 
     def evaluation(self, split: str, limit: int | None = None) -> Loader:
-        """The split called train, val or test, in order and not augmented; only its first ``limit`` images.
+        """The split called train, val or test, in order and not augmented, or a part of it.
+
+        Args:
+            split: its name.
+            limit: take so many examples, of every class in its proportion: the same ones for every verb.
 
         Raises:
             UserError: there are no images in it.
@@ -45,7 +50,7 @@ class Data:
         loader: Loader = getattr(self, split)
         loader = replace(loader, seed=None, augment=None, batch_size=self.test.batch_size)
         if limit is not None:
-            loader = replace(loader, source=loader.source.subset(torch.arange(min(limit, len(loader.source)))))
+            loader = loader.part(limit)
         if not len(loader):
             raise UserError(f"split={split}: no images in it")
         return loader
@@ -56,7 +61,14 @@ def input_shape(config: Any) -> tuple[int, ...]:
     return tuple(config.get("shape") or (config.channels, config.image_size, config.image_size))
 
 
-def prepare(splits: Splits, config: Any, seed: int, device: torch.device, limit_batches: int | None) -> Data:
+def prepare(
+    splits: Splits,
+    config: Any,
+    seed: int,
+    device: torch.device,
+    limit_batches: int | None,
+    known_classes: Sequence[str] | None = None,
+) -> Data:
     """Split validation off, bring examples to the config's sizes, decide memory or stream, make the loaders.
 
     Args:
@@ -64,16 +76,19 @@ def prepare(splits: Splits, config: Any, seed: int, device: torch.device, limit_
         config: the ``dataset`` section; nothing is written into it.
         seed: of the validation split, the order of the training examples and their augmentation.
         device: where the batches shall be.
-        limit_batches: give only the first so many batches of every split.
+        limit_batches: give only so many batches of every split: of training data another part in every epoch, of the
+            others the same part of every class.
+        known_classes: those that a trained model tells apart, in its order: the data's classes are matched with them
+            by name.
 
     Raises:
         UserError: the config contradicts the data, or a split is empty.
     """
     if config.resize_size < config.image_size:
         raise UserError(f"dataset.resize_size={config.resize_size}: smaller than image_size={config.image_size}")
-    sources, fields, classes = select(splits, config, seed)
+    sources, fields, classes = select(splits, config, seed, known_classes)
     count = len(classes) or config.num_classes
-    if config.num_classes not in (None, count) and config.classes is None:
+    if config.num_classes not in (None, count) and config.classes is None and known_classes is None:
         raise UserError(f"dataset.num_classes={config.num_classes}: the data has {count} classes")
     empty = [name for name, source in sources.items() if name != "val" and not len(source)]
     if empty:
@@ -86,7 +101,7 @@ def prepare(splits: Splits, config: Any, seed: int, device: torch.device, limit_
     in_memory = config.memory_budget > 0 and nbytes(sources.values()) <= config.memory_budget * GIB
 
     def loader(name: str, batch_size: int, seed: int | None, augment: Augment | None) -> Loader:
-        return Loader(
+        made = Loader(
             source=sources[name],
             batch_size=batch_size,
             device=device,
@@ -95,9 +110,10 @@ def prepare(splits: Splits, config: Any, seed: int, device: torch.device, limit_
             num_classes=count or 0,
             seed=seed,
             augment=augment,
-            limit=limit_batches,
+            limit=limit_batches if name == "train" else None,
             fields=fields,
         )
+        return made if name == "train" or limit_batches is None else made.part(limit_batches * batch_size)
 
     return Data(
         train=loader("train", config.batch_size, seed, augment if augment.on else None),
@@ -105,44 +121,55 @@ def prepare(splits: Splits, config: Any, seed: int, device: torch.device, limit_
         test=loader("test", config.eval_batch_size, None, None),
         classes=classes,
         fields=fields,
-        regions=splits.regions if config.classes is None else None,
+        regions=splits.regions if classes == splits.classes else None,
         facts=facts,
     )
 
 
-def select(splits: Splits, config: Any, seed: int) -> tuple[dict[str, Fitted], dict[str, Field], list[str]]:
+def select(
+    splits: Splits, config: Any, seed: int, known_classes: Sequence[str] | None = None
+) -> tuple[dict[str, Fitted], dict[str, Field], list[str]]:
     """The examples of the three splits that ``classes``, ``per_class`` and ``val_fraction`` ask for.
+
+    Of a trained model's classes the examples are taken that have one of their names.
 
     Returns:
         Them by split, the fields, and the class names.
     """
     fields, names = dict(splits.fields), splits.classes
     numbers = None
-    if config.classes is not None:
-        names = [str(name) for name in config.classes]
+    chosen = None if config.classes is None else [str(name) for name in config.classes]
+    if known_classes is not None and list(known_classes) not in (splits.classes, chosen):
+        names = list(known_classes)
+        if "target" not in fields:
+            raise UserError(
+                f"dataset: has the classes {listed(splits.classes)}; the model knows others: {listed(names)}"
+            )
+        numbers = matched(splits.classes, names, chosen)
+    elif chosen is not None:
+        names = chosen
         numbers = renumbered(splits.classes, names)
+    if numbers is not None:
         fields["target"] = Label(numbers)
     sizes = Sizes(config.channels, config.image_size, config.resize_size)
     given = {"train": splits.train, "val": splits.val, "test": splits.test}
     sources = {name: Fitted.whole(split, fields, sizes) for name, split in given.items() if split is not None}
     if numbers is not None:
         for name, source in sources.items():
-            targets = known(source, f"classes=[{','.join(names)}]")
+            targets = labels_of(source, f"classes=[{','.join(names)}]")
             sources[name] = source.subset(torch.nonzero(numbers[targets] >= 0).flatten())
     train = sources["train"]
     if config.per_class is not None:
-        train = few(train, known(train, f"per_class={config.per_class}"), config.per_class, seed)
+        train = few(train, labels_of(train, f"per_class={config.per_class}"), config.per_class, seed)
     if "val" not in sources:
-        strata = train.labels
-        if strata is None or strata.ndim > 1:
-            strata = torch.zeros(len(train))
+        strata = torch.zeros(len(train)) if train.labels is None else train.labels
         rest, held_out = stratified(strata, config.val_fraction, seed)
         train, sources["val"] = train.subset(rest), train.subset(held_out)
     sources["train"] = train
     return sources, fields, names
 
 
-def known(source: Fitted, key: str) -> Tensor:
+def labels_of(source: Fitted, key: str) -> Tensor:
     """The classes of all examples as the source numbers them, for a key that chooses by them.
 
     Raises:
@@ -167,6 +194,36 @@ def renumbered(classes: list[str], chosen: list[str]) -> Tensor:
     numbers = torch.full((len(classes),), -1)
     numbers[[classes.index(name) for name in chosen]] = torch.arange(len(chosen))
     return numbers
+
+
+def matched(classes: list[str], names: list[str], chosen: list[str] | None) -> Tensor:
+    """The number that a trained model has for every class of the data, int64 (K,), by name; -1 where it has none.
+
+    Warns of the classes that only one of the two has.
+
+    Args:
+        classes: of the data.
+        names: of the model.
+        chosen: those of the data to take; None for all.
+
+    Raises:
+        UserError: no class of the data is one of the model's.
+    """
+    taken = classes if chosen is None else [name for name in classes if name in chosen]
+    strange, absent = [name for name in taken if name not in names], [name for name in names if name not in taken]
+    if len(strange) == len(taken):
+        raise UserError(f"dataset: has the classes {listed(taken)}; the model knows others: {listed(names)}")
+    if strange:
+        warnings.warn(f"dataset: left out, as the model does not know them: {listed(strange)}", stacklevel=2)
+    if absent:
+        warnings.warn(f"dataset: has no examples of {listed(absent)}, which the model knows", stacklevel=2)
+    return torch.tensor([names.index(name) if name in names and name in taken else -1 for name in classes])
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Names in a row, the first ones of many."""
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def few(source: Fitted, targets: Tensor, count: int, seed: int) -> Fitted:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from dlrun.dataset.augment import Augment
 from dlrun.dataset.batch import Batch
 from dlrun.dataset.field import Field, images, read
 from dlrun.dataset.fitted import in_memory
-from dlrun.dataset.source import Source, TensorSource
+from dlrun.dataset.source import Source, TensorSource, labels, part
 from dlrun.errors import UserError
 
 
@@ -43,6 +43,8 @@ class Loader:
         augment: what is done to the examples of a batch.
         limit: give only the first so many batches.
         fields: what each named tensor is.
+        numbers: of the examples in their split, int64 (N,), where this is a part of it.
+        split_size: the number of examples in the split.
     """
 
     source: Source
@@ -55,10 +57,14 @@ class Loader:
     augment: Augment | None = None
     limit: int | None = None
     fields: Mapping[str, Field] = field(default_factory=images)
+    numbers: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    split_size: int | None = None
 
     def __post_init__(self) -> None:
         if self.in_memory and len(self.source):
             self.source = in_memory(self.source, self.device)
+        if self.split_size is None:
+            self.numbers, self.split_size = torch.arange(len(self.source)), len(self.source)
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -69,6 +75,18 @@ class Loader:
     def num_images(self) -> int:
         """The number of examples in an epoch."""
         return min(len(self.source), len(self) * self.batch_size)
+
+    @property
+    def counted(self) -> str:
+        """The number of examples in words, with that of the split where this is a part of it."""
+        whole = "" if self.num_images == self.split_size else f" of {self.split_size:,}"
+        return f"{self.num_images:,}{whole} images"
+
+    def part(self, count: int) -> Self:
+        """The loader of so many of the examples, of every class in its proportion; see :func:`source.part`."""
+        chosen = part(labels(self.source), len(self.source), count)
+        source = self.source.subset(chosen.to(self.device) if self.in_memory else chosen)
+        return replace(self, source=source, numbers=self.numbers[chosen])
 
     def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from batch ``start`` on, as the model takes them."""

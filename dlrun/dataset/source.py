@@ -115,16 +115,31 @@ def classes(source: object) -> Tensor:
     return found
 
 
+def part(strata: Tensor | None, size: int, count: int, seed: int = 0) -> Tensor:
+    """Indices of ``count`` of ``size`` examples, chosen by seed, of every class in its proportion; ascending.
+
+    Args:
+        strata: the class of each example, int64 (size,); None, or several for each, chooses without regard to them.
+        size: the number of examples.
+        count: how many to take; all where there are no more.
+        seed: the same one gives the same examples.
+    """
+    if strata is None or strata.ndim > 1:
+        strata = torch.zeros(size)
+    count = min(count, size)
+    shuffled = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
+    by_class = shuffled[torch.argsort(strata.cpu()[shuffled], stable=True)]
+    # Evenly spaced places in the class-sorted order meet every class in its proportion.
+    places = (2 * torch.arange(count) + 1) * size // max(2 * count, 1)
+    return by_class[places].sort().values
+
+
 def stratified(targets: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """Indices of two disjoint parts of the data, the second with ``fraction`` of it and of every class.
 
     The same seed gives the same parts. Each part is in ascending order.
     """
-    shuffled = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
-    by_class = shuffled[torch.argsort(targets[shuffled], stable=True)]
-    count = round(fraction * len(targets))
-    # Evenly spaced places in the class-sorted order meet every class in its proportion.
-    places = (2 * torch.arange(count) + 1) * len(targets) // max(2 * count, 1)
-    second = torch.zeros(len(targets), dtype=torch.bool)
-    second[by_class[places]] = True
-    return torch.nonzero(~second).flatten(), torch.nonzero(second).flatten()
+    second = part(targets, len(targets), round(fraction * len(targets)), seed)
+    is_first = torch.ones(len(targets), dtype=torch.bool)
+    is_first[second] = False
+    return torch.nonzero(is_first).flatten(), second

@@ -33,7 +33,7 @@ class TrainerOptions(Section):
     validate_every: Positive
     """Epochs between two validations."""
     limit_batches: Positive | None
-    """Only the first so many batches of every split."""
+    """Only so many batches of every split, in evaluation of every class in its proportion."""
     compile: bool
     """Whether ``torch.compile`` compiles the model."""
     channels_last: bool

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 
 from tests.command.test_finetune import photos
@@ -57,11 +59,64 @@ def test_any_split(dlrun: Dlrun, trained: Path, split: str, examples: int) -> No
         assert found["metrics"]["val/accuracy"] == result(trained)["metrics"]["val/accuracy"]
 
 
-def test_limit_takes_the_first_examples(dlrun: Dlrun, trained: Path) -> None:
-    assert dlrun("evaluate", "run=last", "limit=10", "top_k=3").status == 0
-    found = result(only_run(Path("runs/evaluate")))
-    assert found["examples"] == 10
+def test_limit_takes_the_same_examples_of_every_class_for_every_verb(dlrun: Dlrun, trained: Path) -> None:
+    def rows(verb: str, table: str, *more: str) -> list[dict[str, str]]:
+        ended = dlrun(verb, f"run={trained}", f"hydra.run.dir={verb}-{len(more)}", *more)
+        assert ended.status == 0, ended.err
+        assert ("30 of 359 images" in ended.out) == ("limit=30" in more)
+        with Path(f"{verb}-{len(more)}", table).open() as stream:
+            return list(csv.DictReader(stream))
+
+    whole = rows("evaluate", "predictions.csv")
+    few = rows("evaluate", "predictions.csv", "limit=30", "top_k=3")
+    assert [row["index"] for row in whole] == [str(number) for number in range(359)]
+    assert few == [whole[int(row["index"])] for row in few]
+    counts = Counter(row["target"] for row in few)
+    assert set(counts.values()) == {3}
+    found = result(Path("evaluate-2"))
+    assert found["examples"] == 30
     assert "test/top3_accuracy" in found["metrics"]
+    for verb, more in (("attack", ("attack=fgsm", "check=0")), ("certify", ("attack.steps=2",))):
+        table = rows(verb, "examples.csv", "limit=30", *more)
+        assert [(row["index"], row["target"]) for row in table] == [(row["index"], row["target"]) for row in few]
+
+
+def test_batches_of_a_split_that_is_sorted_by_class_are_of_every_class(dlrun: Dlrun) -> None:
+    photos(Path("photos"), ("cats", "dogs"), count=40, side=8)
+    quick = ("dataset=image_folder", "dataset.root=photos", *QUICK, "dataset.eval_batch_size=4")
+    assert dlrun("train", *quick, "trainer.limit_batches=1", "hydra.run.dir=run").status == 0
+    assert dlrun("evaluate", "run=run", "hydra.run.dir=evaluate").status == 0
+    with Path("evaluate/predictions.csv").open() as stream:
+        assert Counter(row["target"] for row in csv.DictReader(stream)) == {"cats": 2, "dogs": 2}
+
+
+def test_classes_are_those_of_the_run_and_matched_by_name(dlrun: Dlrun) -> None:
+    """Another folder has one class that the model does not know, and lacks one; by position all would be wrong."""
+    for folder, names in {"old": "abcd", "new": "_acd"}.items():
+        for name in names:
+            Path(folder, name).mkdir(parents=True)
+            for number in range(10):
+                level = 250 if name == "_" else 60 * "abcd".index(name) + number
+                Image.new("L", (8, 8), level).save(Path(folder, name, f"{number}.png"))
+    quick = ("dataset=image_folder", "dataset.channels=1", *QUICK, "model=mlp", "optimizer=adam", "optimizer.lr=0.01", "trainer.epochs=60")
+    ended = dlrun("train", "dataset.root=old", *quick, "hydra.run.dir=run")
+    assert ended.status == 0, ended.err
+    assert result(Path("run"))["metrics"]["test/accuracy"] == 1
+    for number, more in enumerate([("dataset.root=new",), ("dataset=image_folder", "dataset.root=new")]):
+        ended = dlrun("evaluate", "run=run", "split=train", f"hydra.run.dir=evaluate{number}", *more)
+        assert ended.status == 0, ended.err
+        assert "warning: dataset: left out, as the model does not know them: _" in ended.out
+        assert "warning: dataset: has no examples of b, which the model knows" in ended.out
+        found = result(Path(f"evaluate{number}"))
+        assert (found["classes"], found["metrics"]["train/accuracy"]) == (["a", "b", "c", "d"], 1)
+        was, now = (OmegaConf.load(f"{run}/config.yaml").dataset for run in ("run", f"evaluate{number}"))
+        for key in ("mean", "std", "image_size", "channels", "num_classes"):
+            assert was[key] == now[key]
+    ended = dlrun("evaluate", "run=run", "dataset=digits")
+    assert ended.status == 2
+    assert ended.errors == [
+        "dlrun: dataset: has the classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; the model knows others: a, b, c, d"
+    ]
 
 
 @pytest.mark.parametrize("form", ["plain", "model", "state_dict", "module."])

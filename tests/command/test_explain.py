@@ -46,7 +46,7 @@ def rows(run: Path, name: str = "explanations.csv") -> list[dict[str, str]]:
 
 def test_maps_pictures_table_and_verdict(dlrun: Dlrun, trained: Path) -> None:
     before = {file: file.read_bytes() for file in trained.rglob("*") if file.is_file()}
-    ended = dlrun("explain", "run=last", "explainer.target=[3,8]", "limit=2", "steps=4")
+    ended = dlrun("explain", "run=last", "explainer.target=[3,8]", "order=first", "limit=2", "steps=4")
     assert ended.status == 0, ended.err
     run = only_run(Path("runs/explain"))
     assert before == {file: file.read_bytes() for file in trained.rglob("*") if file.is_file()}
@@ -84,7 +84,9 @@ def test_examples_by_place_by_class_and_by_what_the_model_makes_of_them(dlrun: D
 
     assert [row["image"] for row in explained("index=[7,2]")] == ["7", "2"]
     fours = [row["index"] for row in predicted if row["target"] == "4"]
-    assert [row["image"] for row in explained("class='4'")] == fours[:3]
+    assert [row["image"] for row in explained("class='4'", "order=first")] == fours[:3]
+    assert {row["image"] for row in explained("class='4'")} < set(fours)
+    assert {row["target"] for row in explained("limit=10")} == set("0123456789")
     unsure = sorted(predicted, key=lambda row: float(row["probability"]))
     found = explained("order=least_certain")
     assert [float(row["probability"]) for row in found] == pytest.approx(
@@ -247,7 +249,7 @@ def test_another_explainer_and_layer(dlrun: Dlrun) -> None:
         (["input=missing.png"], "input=missing.png: no such file or folder"),
         (["input=empty"], "input=empty: no images in this folder"),
         (["input=note.png"], "note.png: not a readable image"),
-        (["order=worst"], "order='worst': expected 'first', 'most_wrong' or 'least_certain'"),
+        (["order=worst"], "order='worst': expected 'any', 'first', 'most_wrong' or 'least_certain'"),
         (["explainer=gradcam"], "explainer=gradcam: no such choice; did you mean 'grad_cam'"),
         (["explainer.top_k=11"], "explainer.top_k=11: expected 1 to 10"),
         (["limit=0"], "limit=0: "),

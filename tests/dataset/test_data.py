@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -296,11 +297,15 @@ def test_the_budget_counts_the_bytes_of_all_examples(budget: int, held: bool) ->
 
 
 @pytest.mark.parametrize("memory_budget", [0.0, 1.0])
-def test_an_evaluation_has_a_splits_first_examples_in_order(memory_budget: float) -> None:
+def test_an_evaluation_has_so_many_of_every_class_in_order(memory_budget: float) -> None:
     data = prepared(splits(), seed=4, memory_budget=memory_budget, augment={**OFF, "flip": 0.5})
     loader = data.evaluation("train", 9)
-    assert levels(loader) == sorted(levels(data.train))[:9]
+    whole = levels(data.evaluation("train"))
+    assert levels(loader) == sorted(levels(loader)) == [whole[number] for number in loader.numbers.tolist()]
     assert targets(loader) == [level % 4 for level in levels(loader)]
+    assert sorted(Counter(targets(loader)).values()) == [2, 2, 2, 3]
+    assert (loader.counted, data.evaluation("train").counted) == ("9 of 80 images", "80 images")
+    assert levels(data.evaluation("train", 100)) == whole
     assert [len(inputs(batch)) for batch in data.evaluation("train").epoch()] == [20, 20, 20, 20]
     with pytest.raises(UserError, match=r"^split=val: no images in it$"):
         prepared(splits(), val_fraction=0.0).evaluation("val")
