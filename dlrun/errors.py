@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -33,6 +32,9 @@ def suggest(word: str, choices: Iterable[str]) -> str:
     known = sorted(choices)
     if not known:
         return "there is nothing to choose from"
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    import difflib  # takes a moment, and only mistakes need it
+
+    spelled = {choice.lower(): choice for choice in known}
+    near = difflib.get_close_matches(word.lower(), spelled, n=1, cutoff=0.6)
     listed = "choose from " + ", ".join(known)
-    return f"did you mean {near[0]!r}? {listed}" if near else listed
+    return f"did you mean {spelled[near[0]]!r}? {listed}" if near else listed
