@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,12 @@ def several_values(request: Request) -> list[str]:
     parsed = OverridesParser.create().parse_overrides(list(request.typed))
     groups = saved.groups_of(request.verb)
     swept = [] if request.flags.multirun else [one for one in parsed if one.is_sweep_override()]
-    return [
-        f"{one.input_line}: several values; expected -m for a run of each:"
-        f" dlrun {request.verb} -m {one.input_line}{'' if one.key_or_group in groups else _as_list(one)}"
-        for one in swept
-    ]
+    found = []
+    for one in swept:
+        command = f"dlrun {request.verb} -m {shlex.quote(str(one.input_line))}"
+        other = "" if one.key_or_group in groups else _as_list(one)
+        found.append(f"{one.input_line}: several values; expected -m for a run of each: {command}{other}")
+    return found
 
 
 def _as_list(override: Override) -> str:

@@ -123,7 +123,7 @@ class _Reader:
         if not colon and self.known.is_key(word) and rest and "=" not in rest[0] and not rest[0].startswith("-"):
             value = rest.pop(0)
             word = f"{word} {value}"
-        hint = self.known.hint(key, value)
+        hint = self.known.hint("config" if Path(word).suffix in (".yaml", ".yml") else key, value)
         self.faults.append(f"{word}: {hint or self._nearest(word)}")
         return []
 
@@ -148,8 +148,6 @@ class _Reader:
 
     def _nearest(self, word: str) -> str:
         """What to say of a word that is nothing at all."""
-        if Path(word).suffix in (".yaml", ".yml"):
-            return "not read; expected --config-dir DIR with DIR/model/NAME.yaml or the like, or experiment=NAME"
         if Path(word).exists():
             return f"dlrun {self.known.verb} reads no such file; expected a folder of images, or KEY=VALUE"
         places = {f"{group}={name}": name for group, names in self.known.choices.items() for name in names}
