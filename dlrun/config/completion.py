@@ -40,7 +40,7 @@ compdef _dlrun dlrun
 
 FISH = r"""function __dlrun_words
     set -l line (commandline -cp)
-    set -l found (command dlrun completion words "$line" 2>/dev/null | string trim -r)
+    set -l found (command dlrun completion words "$line" 2>/dev/null | string trim -r | string match -rv '^$')
     if test (count $found) -gt 0
         printf '%s\n' $found
     else

@@ -22,7 +22,7 @@ from dlrun import paths
 from dlrun.config import saved
 from dlrun.config.compose import Request, hydra_of
 from dlrun.config.vocabulary import Vocabulary
-from dlrun.errors import sentence, suggest
+from dlrun.errors import nearest, sentence, suggest
 
 
 def lines(error: Exception, request: Request | None) -> list[str]:
@@ -97,7 +97,8 @@ def unknown_keys(request: Request) -> list[str]:
         for depth, part in enumerate(parts):
             if not isinstance(node, DictConfig) or part not in node:
                 known = [str(name) for name in node if name != "hydra"] if isinstance(node, DictConfig) else []
-                hint = words.hint(one.key_or_group, str(one.input_line).partition("=")[2])
+                mistyped = nearest(part, known) is not None
+                hint = None if mistyped else words.hint(one.key_or_group, str(one.input_line).partition("=")[2])
                 found.append(f"{one.input_line}: no such key; {hint or suggest(part, known)}")
                 break
             if depth + 1 < len(parts):  # the value itself may refer to a job that is not there yet

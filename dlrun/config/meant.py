@@ -12,7 +12,7 @@ from pathlib import Path
 from dlrun.config import words
 from dlrun.config.help import CONFIG_DIR, value_after
 from dlrun.config.vocabulary import Vocabulary
-from dlrun.errors import UserError, suggest
+from dlrun.errors import UserError, nearest, suggest
 
 PLAIN = re.compile(r"[^\s{}()$='\"\\]+")
 """A value that names choices: one, or several with commas or in brackets."""
@@ -94,7 +94,8 @@ class _Reader:
         if key in self.known.choices and PLAIN.fullmatch(value):
             return f"{text}={self._chosen(key, value)}"
         top = re.split(r"[.@:/]", key)[0]
-        if top and top != "hydra" and top not in self.known.top and not text.startswith("~"):
+        mistyped = top != key and nearest(top, self.known.top)  # which Hydra's config tells more about
+        if top and top != "hydra" and top not in self.known.top and not text.startswith("~") and not mistyped:
             hint = self.known.hint(key, value)
             if hint:
                 self.faults.append(f"{word}: no such key; {hint}")
@@ -150,11 +151,8 @@ class _Reader:
         """What to say of a word that is nothing at all."""
         if Path(word).exists():
             return f"dlrun {self.known.verb} reads no such file; expected a folder of images, or KEY=VALUE"
-        places = {f"{group}={name}": name for group, names in self.known.choices.items() for name in names}
-        near = {place for place, name in places.items() if suggest(word, [name]).startswith("did you mean")}
-        best = suggest(word, {places[place] for place in near})
-        for place in sorted(near):
-            if f"did you mean {places[place]!r}" in best:
-                return f"not understood; did you mean {place}?"
+        places = {name: f"{group}={name}" for group, names in self.known.choices.items() for name in names}
+        if near := nearest(word, places):
+            return f"not understood; did you mean {places[near]}?"
         what = "no such file or folder" if {"input", "dataset"} & {*self.known.top} else "not understood"
         return f"{what}, nor a choice of a group; expected KEY=VALUE; dlrun {self.known.verb} --help lists the keys"

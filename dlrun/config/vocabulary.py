@@ -106,8 +106,9 @@ class Vocabulary:
         for group, choices in self.choices.items():
             for choice, file in choices.items() if group != "experiment" else ():
                 for key in described.of_choice(file).values():
-                    if "${" not in key.value and key.value:  # what follows another key is set there
-                        places = found.setdefault(words.plain(key.name.rpartition(".")[2]), {})
+                    last = key.name.rpartition(".")[2]
+                    if key.value and not key.value.endswith(f".{last}}}"):  # what repeats another key is set there
+                        places = found.setdefault(words.plain(last), {})
                         places.setdefault(f"{group}.{key.name}", []).append(choice)
         return found
 

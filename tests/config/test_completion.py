@@ -64,9 +64,12 @@ def test_the_other_shells_read_their_scripts(shell: Path, name: str) -> None:
     (shell / "script").write_text(completion.SCRIPTS[name])
     subprocess.run([name, "-n", "script"], check=True)
     if name == "fish":
-        ask = "dlrun completion fish | source; complete -C 'dlrun train model=le'"
+        Path("photo.jpg").touch()
+        ask = (
+            "dlrun completion fish | source; complete -C 'dlrun train model=le'; complete -C 'dlrun predict input=p'"
+        )
         done = subprocess.run([name, "-c", ask], capture_output=True, text=True, check=True)
-        assert done.stdout.split() == ["model=lenet"]
+        assert done.stdout.split() == ["model=lenet", "input=photo.jpg"]
 
 
 @pytest.mark.parametrize(
