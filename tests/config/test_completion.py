@@ -65,9 +65,7 @@ def test_the_other_shells_read_their_scripts(shell: Path, name: str) -> None:
     subprocess.run([name, "-n", "script"], check=True)
     if name == "fish":
         Path("photo.jpg").touch()
-        ask = (
-            "dlrun completion fish | source; complete -C 'dlrun train model=le'; complete -C 'dlrun predict input=p'"
-        )
+        ask = "dlrun completion fish | source; complete -C 'dlrun train model=le'; complete -C 'dlrun predict input=p'"
         done = subprocess.run([name, "-c", ask], capture_output=True, text=True, check=True)
         assert done.stdout.split() == ["model=lenet", "input=photo.jpg"]
 
