@@ -48,7 +48,7 @@ bench:  ## the claims about speed, each against a peer (needs DLRUN_DATA, and: p
 	$(PYTHON) -m benchmarks.grad_cam
 
 experiments:  ## run all experiments (needs DLRUN_DATA); the report goes to docs/experiments
-	$(PYTHON) -m dlrun reproduce report=docs/experiments
+	$(PYTHON) -m dlrun reproduce all=true report=docs/experiments
 
 clean:  ## remove caches and build files; runs and data stay
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

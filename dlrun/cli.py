@@ -7,31 +7,26 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from dlrun import __version__, paths
 from dlrun.config import help
-from dlrun.errors import RunError, UserError, sentence, suggest
+from dlrun.errors import RunError, UserError, sentence
 
+TYPE_CHECKING = False  # as typing's own, which takes a moment to import
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn, TypeVar
+
     from dlrun.config.compose import Request
 
-Made = TypeVar("Made")
+    Made = TypeVar("Made")
 
 
 def main() -> NoReturn:
     """Run the command line of this process and exit: 0 done, 1 failed, 2 wrong input, 130 or 143 interrupted."""
-    arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(help.overview())
-        sys.exit(0)
-    if arguments[0] == "--version":
-        print(f"dlrun {__version__}")
-        sys.exit(0)
     try:
-        status = run_verb(arguments[0], arguments[1:])
+        status = run(sys.argv[1:])
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
@@ -65,27 +60,56 @@ def report(error: Exception) -> NoReturn:
     sys.exit(2 if isinstance(error, UserError) else 1)
 
 
+def run(arguments: list[str]) -> int:
+    """Run a command line; the exit status.
+
+    Raises:
+        UserError: it is wrong.
+    """
+    verb, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
+    if verb in ("-h", "--help", "help"):
+        print(help.topic(rest[0], rest[1:]) if rest else help.overview())
+    elif verb == "--version":
+        print(f"dlrun {__version__}")
+    elif verb == "completion":
+        from dlrun.config import completion
+
+        print(completion.answer(rest))
+    elif verb not in paths.verbs():
+        from dlrun.config import beginnings
+
+        raise UserError(beginnings.meant(verb, rest))
+    elif topics := [place for place, word in enumerate(rest) if word in ("-h", "--help", "help")]:
+        after = rest[topics[0] + 1 :]
+        about = after[0] if after and not after[0].startswith("-") else ""
+        print(help.section(verb, about, rest) if about else help.verb(verb, rest))
+    elif verb == "reproduce" and not rest:
+        print(help.experiments())
+    else:
+        return run_verb(verb, rest)
+    return 0
+
+
 def run_verb(verb: str, arguments: list[str]) -> int:
     """Run a verb on the config that its arguments compose (Hydra's grammar and flags); the exit status.
 
     Raises:
         UserError: the command line or the config is wrong.
     """
-    if verb not in paths.verbs():
-        raise UserError(f"{verb}: no such verb; {suggest(verb, paths.verbs())}")
-    if "--help" in arguments or "-h" in arguments:
-        print(help.verb(verb, arguments))
-        return 0
     sys.path.append(os.getcwd())  # a user's own model.py; last, so that it hides nothing
-    from dlrun.config import compose
+    from dlrun.config.meant import meant
+
+    words = meant(verb, arguments)
+    from dlrun.config import compose, shown
     from dlrun.run.job import run_job
     from dlrun.run.sweep import run_sweep
 
     job = partial(run_job, call=run_verb)
-    request = understood(lambda: compose.parse(verb, arguments), None)
+    request = understood(lambda: compose.parse(verb, words), None)
     with compose.FrontDoor.opened(request) as door:
-        if understood(door.shows, request):
+        if understood(lambda: shown.shows(door), request):
             return 0
+        say_taken(request, arguments, words)
         if door.sweeps():
             plan = understood(door.plan, request)
             return run_sweep(plan, lambda: understood(lambda: door.sweep(plan, job), request))
@@ -93,6 +117,16 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     if failure is not None:
         raise failure
     return 0
+
+
+def say_taken(request: Request, typed: list[str], words: list[str]) -> None:
+    """Say what a command line was taken for, where that is not what it says."""
+    if words != typed:
+        import shlex
+
+        print(f"taken as: dlrun {request.verb} {shlex.join(words)}")
+    if any(word == "run=last" for word in words):
+        print(f"run=last: {request.reopened.run}")
 
 
 def understood(call: Callable[[], Made], request: Request | None) -> Made:

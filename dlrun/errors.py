@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -23,6 +22,15 @@ def sentence(error: OSError) -> str:
     return f"{place}cannot be written or read: {error.strerror or error}; earlier files are intact"
 
 
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice whose spelling is nearest to a word, whatever the case; None where none is near."""
+    import difflib  # takes a moment, and only mistakes need it
+
+    spelled = {choice.lower(): choice for choice in sorted(choices)}
+    near = difflib.get_close_matches(word.lower(), spelled, n=1, cutoff=0.6)
+    return spelled[near[0]] if near else None
+
+
 def suggest(word: str, choices: Iterable[str]) -> str:
     """The end of a message about an unknown name: its nearest spelling and what there is to choose from.
 
@@ -33,6 +41,6 @@ def suggest(word: str, choices: Iterable[str]) -> str:
     known = sorted(choices)
     if not known:
         return "there is nothing to choose from"
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    near = nearest(word, known)
     listed = "choose from " + ", ".join(known)
-    return f"did you mean {near[0]!r}? {listed}" if near else listed
+    return f"did you mean {near!r}? {listed}" if near else listed

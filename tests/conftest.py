@@ -41,9 +41,15 @@ Dlrun = Callable[..., Ended]
 
 
 @pytest.fixture
-def dlrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Dlrun:
-    """Run a command line of dlrun in this process, in an empty working directory."""
+def dlrun(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Dlrun:
+    """Run a command line of dlrun in this process, in an empty working directory, by a user of its own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     monkeypatch.setattr(sys, "path", list(sys.path))
 

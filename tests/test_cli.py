@@ -36,7 +36,12 @@ def test_help_imports_nothing_slow(arguments: tuple[str, ...]) -> None:
     assert status_and_modules(*arguments) == ["0"]
 
 
-@pytest.mark.parametrize("argument", ["trainer.epohcs=3", "model=lenett", "trainer.epochs=abc", "optimizer.lr=-1"])
+@pytest.mark.parametrize("argument", ["lr=0.1", "model=lenett", "--lr", "lenett", "loss=ce"])
+def test_what_beginners_type_is_answered_before_anything_slow(argument: str) -> None:
+    assert status_and_modules("train", argument) == ["2"]
+
+
+@pytest.mark.parametrize("argument", ["trainer.epohcs=3", "trainer.epochs=abc", "optimizer.lr=-1"])
 def test_errors_of_the_config_come_before_torch(argument: str) -> None:
     assert status_and_modules("train", argument) == ["2", "hydra", "pydantic"]
 
@@ -83,8 +88,14 @@ ERRORS = {
     ("train", "weights=nowhere.pt"): "weights=nowhere.pt: no such file",
     ("train", "trainer.monitor=val/acuracy", *QUICK): "trainer.monitor=val/acuracy: no such metric",
     ("train", "dataset=image_folder", "dataset.root=nowhere"): "dataset.root=nowhere: no such folder",
-    ("evaluate",): "model: none chosen; expected model=NAME with weights=FILE, or run=DIR for both",
-    ("explain", "model=lenet", "weights=w.pt"): "dataset: none chosen; expected dataset=NAME with weights=FILE",
+    (
+        "evaluate",
+    ): "model: none chosen; expected dlrun train first, then run=last, run=DIR, or model=NAME with weights=",
+    (
+        "explain",
+        "model=lenet",
+        "weights=w.pt",
+    ): "dataset: none chosen; expected dlrun train first, then run=last, run=D",
     (
         "predict",
         "model=lenet",
@@ -165,7 +176,8 @@ def test_flags_and_overrides_mix_and_a_folder_may_have_any_name(dlrun: Dlrun) ->
     assert ended.status == 0, ended.err
     assert "seed: 3" in ended.out
     assert "name: x" in ended.out
-    assert dlrun("train", "--cofnig-dir", "x").errors[0].startswith("dlrun: unrecognized arguments: --cofnig-dir")
+    refused = dlrun("train", "--cofnig-dir", "x").errors
+    assert refused[0].startswith("dlrun: --cofnig-dir x: no such flag; did you mean '--config-dir'?")
 
 
 def test_nothing_of_a_group_is_chosen_by_null(dlrun: Dlrun) -> None:
@@ -216,12 +228,15 @@ def load() -> Splits:
     assert ended.status == 0, ended.err
     assert result(only_run(Path("runs")))["metrics"]["test/accuracy"] > 0.95
     assert dlrun("evaluate", "run=last", *chosen[:2]).status == 0
+    run = only_run(Path("runs/train"))
+    assert dlrun("evaluate", "run=last").status == 0  # it was made here
+    run.rename("theirs")
     for how in ((), ("trust=[others]",)):
-        refused = dlrun("evaluate", "run=last", *how)
+        refused = dlrun("evaluate", "run=theirs", *how)
         assert refused.status == 2
         assert "model._target_=mine.Tiny: not run" in refused.err or "dataset.source._target_=mine.load" in refused.err
         assert "trust=[mine], or DLRUN_TRUST=mine in the environment" in refused.err
-    assert dlrun("evaluate", "run=last", "trust=[mine]").status == 0
+    assert dlrun("evaluate", "run=theirs", "trust=[mine]").status == 0
     (models,) = re.findall(r"^  model +(.*) \(default", dlrun("train", "--config-dir", "conf", "--help").out, re.M)
     assert {"alexnet", "lenet", "mine"} <= set(models.split(", "))
     assert "did you mean 'mine'" in dlrun("train", "--config-dir", "conf", "model=minee").err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,44 @@ def test_a_reference_in_a_saved_config_is_not_followed(dlrun: Dlrun) -> None:
 def test_what_the_environment_names_is_trusted(dlrun: Dlrun, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("own_linear.py").write_text("from dlrun.model.linear import Linear\nclass Mine(Linear):\n    pass\n")
     assert dlrun("train", *QUICK, "model._target_=own_linear.Mine", "hydra.run.dir=ours").status == 0
-    assert dlrun("evaluate", "run=ours").status == 2
+    Path("ours").rename("theirs")
+    assert dlrun("evaluate", "run=theirs").status == 2
     monkeypatch.setenv("DLRUN_TRUST", "other,own_linear")
+    assert dlrun("evaluate", "run=theirs").status == 0
+
+
+def test_a_run_of_ones_own_code_opens_again_where_it_was_made_and_nowhere_else(
+    dlrun: Dlrun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Path("own_linear.py").write_text("from dlrun.model.linear import Linear\nclass Mine(Linear):\n    pass\n")
+    quick = (*QUICK, "trainer.epochs=1")
+    assert dlrun("train", *quick, "model._target_=own_linear.Mine", "hydra.run.dir=ours").status == 0
     assert dlrun("evaluate", "run=ours").status == 0
+    assert dlrun("train", "run=ours", "trainer.epochs=2").status == 0
+    assert dlrun("evaluate", "run=ours", "hydra.run.dir=evaluated").status == 0  # what it says now is known too
+
+    refused = "model._target_=own_linear.Mine: not run"
+    shutil.copytree("ours", "copied")  # as one that was sent
+    assert refused in dlrun("evaluate", "run=copied").err
+    config = Path("ours/config.yaml")
+    mine = config.read_text()
+    config.write_text(mine.replace("seed: 0", "seed: 1"))
+    assert refused in dlrun("evaluate", "run=ours").err
+    config.write_text(mine)
+    assert dlrun("evaluate", "run=ours", "hydra.run.dir=again").status == 0
+
+    elsewhere = tmp_path / "elsewhere"  # where own_linear would be another module
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert refused in dlrun("evaluate", f"run={tmp_path / 'ours'}").err
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another user"))
+    assert refused in dlrun("evaluate", "run=ours").err
+
+
+def test_only_runs_with_ones_own_code_are_remembered(dlrun: Dlrun) -> None:
+    assert dlrun("train", *QUICK, "trainer.epochs=1", "hydra.run.dir=plain").status == 0
+    assert not list(Path(os.environ["XDG_STATE_HOME"]).iterdir())
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from PIL import Image
 from rich.table import Table
 
-from dlrun import console
+from dlrun import console, paths
 from dlrun.config import compose
 from dlrun.config.saved import quoted
 from dlrun.errors import UserError, suggest
@@ -61,14 +61,24 @@ METRICS = ("experiments", "claims", "not_met")
 
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
-    """Run the chosen experiments and write the report; returns what goes into ``result.json``."""
+    """Run the chosen experiments and write the report; returns what goes into ``result.json``.
+
+    Raises:
+        UserError: none is chosen: all of them take hours, and start only where that is asked for.
+    """
     expect.check_names(config.expect, METRICS)
+    if not (config.experiments or config.all or config.embedded):
+        raise UserError("experiments: none chosen; expected their names, embedded=true or all=true")
     chosen = choose(config.experiments)
     if config.embedded:
         chosen = [name for name in chosen if is_embedded(experiment.read(name))]
     outcomes = []
+    folder = Path(config.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / paths.ASIDE).exists():
+        (folder / paths.ASIDE).touch()  # none of these runs is run=last
     for name in chosen:
-        outcomes.append(reproduce(experiment.read(name), Path(config.folder) / name, config.fresh))
+        outcomes.append(reproduce(experiment.read(name), folder / name, config.fresh))
         write_report(outcomes, run.path / REPORT)
     rows = [row for outcome in outcomes for row in outcome.rows]
     table = Table(*COLUMNS)

@@ -219,6 +219,7 @@ class Reproduce(Command):
     """``dlrun reproduce``."""
 
     experiments: list[str] | None
+    all: bool
     embedded: bool
     folder: str
     fresh: bool

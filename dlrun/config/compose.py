@@ -30,7 +30,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from dlrun import paths
-from dlrun.config import saved, schema
+from dlrun.config import saved, schema, unread
 from dlrun.config.invocation import Invocation, key
 from dlrun.config.plan import Plan, fresh, job_config, job_name, names_time, without_empty
 from dlrun.config.saved import Reopened, quoted
@@ -69,7 +69,7 @@ def parse(verb: str, arguments: Sequence[str]) -> Request:
     """Parse what follows the verb: Hydra's flags and overrides, in any order.
 
     Raises:
-        UserError: a flag is unknown, or the run of ``run=DIR`` cannot be opened.
+        UserError: a flag is wrong, or the run of ``run=DIR`` cannot be opened.
         HydraException: an override is not in Hydra's grammar.
     """
 
@@ -86,9 +86,11 @@ def parse(verb: str, arguments: Sequence[str]) -> Request:
         words += [f"experiments={quoted(names)}"] if names else []
     given = OverridesParser.create().parse_overrides(words)
     groups = saved.groups_of(verb)
-    texts = [_opened(override, groups) for override in given]
     by_key = {override.key_or_group: override for override in given}
     reopened = saved.reopen(verb, by_key, flags.config_dir)
+    # 'last' is the same run to whoever looks later:
+    run = quoted(str(reopened.run))
+    texts = [f"run={run}" if one.input_line == "run=last" else _opened(one, groups) for one in given]
     if "run" not in by_key and "input" in by_key and by_key["input"].value() is not None and "dataset" not in by_key:
         texts.append("dataset=imagenet")  # photos; and a model without a run or dataset is torchvision's
     return Request(verb, flags, tuple(words), (*texts, *reopened.overrides), reopened)
@@ -172,40 +174,6 @@ class FrontDoor:
                 root.setLevel(level)
                 root.handlers[:] = handlers
 
-    def shows(self) -> bool:
-        """Print what a flag asks for in place of a run (``--cfg``, ``--info``, ...); False if none does.
-
-        Raises:
-            UserError: several do.
-        """
-        flags = self.request.flags
-        asked = {
-            "--cfg": flags.cfg is not None,
-            "--info": flags.info is not None,
-            "--shell-completion": flags.shell_completion,
-            "--hydra-help": flags.hydra_help,
-            "--multirun": flags.multirun,
-            "--run": flags.run,
-        }
-        chosen = [name for name, is_asked in asked.items() if is_asked]
-        if len(chosen) > 1:
-            raise UserError(f"{' '.join(chosen)}: expected one of them")
-        if flags.experimental_rerun is not None:
-            raise UserError("--experimental-rerun: not known to dlrun; expected dlrun replay run=DIR")
-        if flags.resolve and flags.cfg is None:
-            raise UserError("--resolve: expected with --cfg")
-        if asked["--cfg"]:
-            self.hydra.show_cfg(self.name, self.overrides, flags.cfg, flags.package, flags.resolve)
-        elif asked["--info"]:
-            self.hydra.show_info(flags.info, self.name, self.overrides)
-        elif asked["--shell-completion"]:
-            self.hydra.shell_completion(self.name, self.overrides)
-        elif asked["--hydra-help"]:
-            self.hydra.hydra_help(self.name, get_args_parser(), flags)
-        else:
-            return False
-        return True
-
     def sweeps(self) -> bool:
         """Whether the command is a sweep: by its flag, or as ``hydra.mode`` says."""
         if self.request.flags.multirun:
@@ -225,7 +193,9 @@ class FrontDoor:
     def compose(self) -> tuple[DictConfig, Invocation]:
         """The checked config of a single run, and its invocation; its folder is not made yet."""
         full = self._full(RunMode.RUN)
-        return schema.check(job_config(full)), invocation(self.request, full.hydra, full.hydra.run.dir)
+        config = schema.check(job_config(full))
+        unread.check(self.request.typed, full)
+        return config, invocation(self.request, full.hydra, full.hydra.run.dir)
 
     def run(self, job: Job) -> Exception | None:
         """Run a command on the config, once that is checked; its folder is a new one unless it is named.
@@ -238,6 +208,7 @@ class FrontDoor:
         """
         full = self._full(RunMode.RUN)
         config = schema.check(job_config(full))
+        unread.check(self.request.typed, full)
         if config.sweep.dry_run:
             raise UserError("sweep.dry_run=true: no sweep; expected the flag -m")
         task, context = Task(self.request, job, config), self._context(full)
@@ -256,6 +227,7 @@ class FrontDoor:
         varied = [override.key_or_group for override in typed if override.is_sweep_override()]
         swept = [*dict.fromkeys([*varied, *(full.hydra.sweeper.get("params") or {})])]
         constant = [override.key_or_group for override in typed if override.key_or_group not in swept]
+        unread.check(self.request.typed, full, swept)
         return Plan(full, swept, constant)
 
     def sweep(self, plan: Plan, job: Job) -> Exception | None:

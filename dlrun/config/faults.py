@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import OverrideType
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -18,8 +19,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from dlrun import paths
+from dlrun.config import saved
 from dlrun.config.compose import Request, hydra_of
-from dlrun.errors import sentence, suggest
+from dlrun.config.vocabulary import Vocabulary
+from dlrun.errors import nearest, sentence, suggest
 
 
 def lines(error: Exception, request: Request | None) -> list[str]:
@@ -31,6 +34,9 @@ def lines(error: Exception, request: Request | None) -> list[str]:
     """
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
+        if not group:
+            own = "experiment=NAME, or a choice of --config-dir DIR, such as DIR/model/NAME.yaml"
+            return [f"--config-name={choice}: no such file beside the verbs'; expected {own}"]
         choices = [name for name in error.options or [] if not name.startswith("_")]
         return [f"{group}={choice}: no such choice; {suggest(choice, choices)}"]
     if isinstance(error, OverrideParseException):
@@ -43,10 +49,29 @@ def lines(error: Exception, request: Request | None) -> list[str]:
     if isinstance(error, InstantiationException):  # of a sweeper or launcher
         return [" ".join(str(error.__cause__ or error).split())]
     if isinstance(error, ConfigCompositionException) and request is not None:
-        unknown = unknown_keys(request)
-        if unknown:
-            return unknown
+        found = unknown_keys(request) or several_values(request)
+        if found:
+            return found
     return [" ".join((str(error) or f"not understood by Hydra ({type(error).__name__})").split("\n")[0].split())]
+
+
+def several_values(request: Request) -> list[str]:
+    """A line for every override with several values, where no sweep was asked for."""
+    parsed = OverridesParser.create().parse_overrides(list(request.typed))
+    groups = saved.groups_of(request.verb)
+    swept = [] if request.flags.multirun else [one for one in parsed if one.is_sweep_override()]
+    found = []
+    for one in swept:
+        command = f"dlrun {request.verb} -m {shlex.quote(str(one.input_line))}"
+        other = "" if one.key_or_group in groups else _as_list(one)
+        found.append(f"{one.input_line}: several values; expected -m for a run of each: {command}{other}")
+    return found
+
+
+def _as_list(override: Override) -> str:
+    """How one value that is a list is written, where an override can mean one."""
+    text = str(override.input_line).partition("=")[2]
+    return f"; or [{text}] for one value that is a list" if override.is_choice_sweep() and "(" not in text else ""
 
 
 def unknown_keys(request: Request) -> list[str]:
@@ -62,7 +87,8 @@ def unknown_keys(request: Request) -> list[str]:
             config = hydra.compose_config(request.verb, choices, RunMode.RUN)
     except HydraException:  # it is the choices that are wrong
         return []
-    found = []
+    found, words = [], Vocabulary(request.verb, own)
+    words.choose(request.typed)
     for one in changed:
         if one.is_hydra_override() or one.key_or_group in groups:
             continue
@@ -70,8 +96,10 @@ def unknown_keys(request: Request) -> list[str]:
         node: Any = config
         for depth, part in enumerate(parts):
             if not isinstance(node, DictConfig) or part not in node:
-                known = [str(name) for name in node] if isinstance(node, DictConfig) else []
-                found.append(f"{one.input_line}: no such key; {suggest(part, [k for k in known if k != 'hydra'])}")
+                known = [str(name) for name in node if name != "hydra"] if isinstance(node, DictConfig) else []
+                mistyped = nearest(part, known) is not None
+                hint = None if mistyped else words.hint(one.key_or_group, str(one.input_line).partition("=")[2])
+                found.append(f"{one.input_line}: no such key; {hint or suggest(part, known)}")
                 break
             if depth + 1 < len(parts):  # the value itself may refer to a job that is not there yet
                 node = node[part]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 from dlrun import __version__, paths
+from dlrun.errors import UserError, suggest
+
+TYPE_CHECKING = False  # as typing's own, which takes a moment to import
+if TYPE_CHECKING:
+    from dlrun.config import described
 
 CONFIG_DIR = ("--config-dir", "-cd")
 
@@ -25,7 +27,10 @@ usage: dlrun VERB [key=value ...]
   dlrun evaluate run=last                          test the newest run again
   tensorboard --logdir runs                        look at all of it
 
-dlrun VERB --help shows the verb's groups, choices and keys; dlrun VERB --cfg job prints its whole config."""
+  dlrun VERB --help                                the verb's groups, choices and keys
+  dlrun VERB --help trainer                        what the keys of a group mean
+  dlrun VERB --cfg job                             its whole config
+  eval "$(dlrun completion bash)"                  complete words with TAB; also zsh and fish"""
 
 
 def purpose(verb: str) -> str:
@@ -35,17 +40,18 @@ def purpose(verb: str) -> str:
 
 def verb(name: str, arguments: list[str]) -> str:
     """What ``dlrun VERB --help`` prints: purpose, examples, groups with their choices, top-level keys."""
+    from dlrun.config import described
+
     own = value_after(arguments, CONFIG_DIR)
-    folders = [paths.configs(), *([Path(own)] if own else [])]
-    text = (paths.configs() / f"{name}.yaml").read_text()
     groups, keys = [], []
-    for group, default in re.findall(r"^  - (?:optional |override )?([a-z]+): (\S+)", text, re.M):
-        choices = {file.stem for folder in folders for file in (folder / group).glob("[!_]*.yaml")}
+    for group, default in described.defaults(name).items():
         chosen = "" if default == "null" else f" (default {default})"
-        groups.append(f"  {group:<11} {', '.join(sorted(choices)) or '(none yet)'}{chosen}")
-    shared = (paths.configs() / "_base.yaml").read_text()
-    for key, value, comment in re.findall(r"^([a-z_]+): (.*?)  +# (.*)$", text + "\n" + shared, re.M):
-        keys.append(f"  {key:<11} {comment}" + (f" (default {value})" if value else ""))
+        groups.append(f"  {group:<11} {', '.join(sorted(described.choices(group, own))) or '(none yet)'}{chosen}")
+    for file in (name, "_base"):
+        for key in described.keys(paths.configs() / f"{file}.yaml"):
+            if "." not in key.name and key.comment:
+                default = f" (default {key.value})" if key.value else ""
+                keys.append(f"  {key.name:<11} {key.comment}{default}")
     lines = "\n".join(_header(name))
     return f"""{lines}
 
@@ -54,14 +60,103 @@ Groups, chosen with GROUP=CHOICE:
 
 Keys, set with KEY=VALUE:
 {chr(10).join(keys)}
-  GROUP.KEY   a setting of a choice, such as optimizer.lr=0.01; see it with --cfg job --package GROUP
+  GROUP.KEY   a setting of a choice, such as optimizer.lr=0.01; see them with --help GROUP, or --help GROUP=CHOICE
 
 Hydra's flags:
   -m, --multirun       run every combination of comma-separated values
-  --cfg job            print the composed config and stop
+  --cfg job            print the composed config and stop; a part of it with --package trainer
   --config-dir DIR     take further choices from DIR, such as DIR/model/mine.yaml
   --info               show where each part of the config comes from
   hydra.run.dir=DIR    the run's folder; hydra.sweep.dir=DIR for a sweep"""
+
+
+def section(verb: str, topic: str, arguments: list[str]) -> str:
+    """What ``dlrun VERB --help TOPIC`` prints: the keys of a group's choice, or of a section, and what they mean.
+
+    Args:
+        verb: the command.
+        topic: ``trainer``, ``model=cnn``, or a section of the verb's own such as ``unfreeze``.
+        arguments: of the command line, for its ``--config-dir``.
+
+    Raises:
+        UserError: the verb has no such group or section.
+    """
+    from dlrun.config import described
+
+    own = value_after(arguments, CONFIG_DIR)
+    defaults = described.defaults(verb)
+    group, _, choice = topic.partition("=")
+    of_verb = list(described.keys(paths.configs() / f"{verb}.yaml"))
+    if group not in defaults:
+        keys = [key for key in of_verb if key.name == group or key.name.startswith(f"{group}.")]
+        if not keys:
+            sections = {key.name.split(".")[0] for key in of_verb} | set(defaults)
+            raise UserError(f"--help {topic}: no such group or key of dlrun {verb}; {suggest(group, sections)}")
+        return _table(keys)
+    files = described.choices(group, own)
+    chosen = choice or (defaults[group] if defaults[group] in files else next(iter(sorted(files)), ""))
+    if chosen not in files:
+        raise UserError(f"--help {topic}: no such choice; {suggest(chosen, files)}")
+    if group == "experiment":
+        return f"{group}: {', '.join(sorted(files))}" if not choice else experiment(choice)
+    values = {key.name: key.value for key in of_verb if key.value}
+    keys = [key._replace(name=f"{group}.{key.name}") for key in described.of_choice(files[chosen]).values()]
+    keys = [key._replace(value=values.get(key.name, key.value)) for key in keys]
+    others = ", ".join(sorted({*files} - {chosen}))
+    return f"{group}={chosen}" + (f"; other choices: {others}" if others else "") + f"\n\n{_table(keys)}"
+
+
+def experiment(name: str) -> str:
+    """What an experiment's file says of it."""
+    from dlrun.experiment import header
+
+    found = header.read(name)
+    return "\n".join([f"experiment={name}: {found.title}", *(f"{key}: {text}" for key, text in found.header.items())])
+
+
+def experiments() -> str:
+    """What ``dlrun reproduce`` alone prints: the experiments with their costs, and how to run some or all."""
+    from dlrun.experiment import header
+
+    found = [header.read(name) for name in header.names()]
+    lines = [f"  {each.name:<20} {each.header.get('Cost', ''):<32} {each.title}" for each in found]
+    return "\n".join([
+        f"{len(found)} experiments, each with what it takes on a laptop; nothing was started.",
+        "",
+        *lines,
+        "",
+        "  dlrun reproduce xor 'perceptron*'   those of these names",
+        "  dlrun reproduce embedded=true       those that need no data from outside",
+        "  dlrun reproduce all=true            all of them; it takes hours",
+    ])  # fmt: skip
+
+
+def topic(word: str, arguments: list[str]) -> str:
+    """What ``dlrun help WORD`` prints: the help of a verb, of a choice, or of a group as the first verb has it.
+
+    Raises:
+        UserError: there is no such verb or group.
+    """
+    from dlrun.config import described
+    from dlrun.config.vocabulary import Vocabulary
+
+    if word in paths.verbs():
+        return section(word, arguments[0], arguments) if arguments else verb(word, [])
+    group = word.partition("=")[0]
+    having = [name for name in paths.verbs() if group in described.defaults(name)]
+    if not having and (places := Vocabulary("train").places(word)):
+        return "\n\n".join(section("train", place, arguments) for place in places)
+    if not having:
+        known = {*paths.verbs(), *(group for name in paths.verbs() for group in described.defaults(name))}
+        raise UserError(f"help {word}: no such verb or group; {suggest(word, known)}")
+    return section("train" if "train" in having else having[0], word, arguments)
+
+
+def _table(keys: list[described.Key]) -> str:
+    """Keys with their defaults and comments, in columns."""
+    shown = [key for key in keys if key.value or key.comment]
+    wide = max((len(f"{key.name}={key.value}") for key in shown if len(key.value) < 30), default=0)
+    return "\n".join(f"  {f'{key.name}={key.value}'.rstrip('='):<{wide}}  {key.comment}".rstrip() for key in shown)
 
 
 def _header(verb: str) -> list[str]:

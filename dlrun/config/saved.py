@@ -86,10 +86,12 @@ class Reopened:
     Args:
         overrides: in Hydra's grammar.
         choices: the names that the groups had in the run, for those that come from it.
+        run: the folder of the run; None where none is named.
     """
 
     overrides: Sequence[str] = ()
     choices: Mapping[str, str] = field(default_factory=dict)
+    run: Path | None = None
 
 
 def reopen(verb: str, given: Mapping[str, Override], config_dir: str | None) -> Reopened:
@@ -141,7 +143,7 @@ def reopen(verb: str, given: Mapping[str, Override], config_dir: str | None) -> 
         else:
             continue
         ConfigStore.instance().store(group=section, name=OF_RUN, node=saved[section])
-    return Reopened(overrides, taken)
+    return Reopened(overrides, taken, run)
 
 
 def refer(saved: DictConfig, names: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from dlrun import paths
 from dlrun.command.verbs import VERBS
 from dlrun.config.difference import flat
 from dlrun.config.frozen import frozen, writable
@@ -45,8 +46,7 @@ def check(config: DictConfig) -> DictConfig:
     schema = VERBS[verb].schema
     for group in ("model", "dataset"):
         if group in schema.model_fields and unresolved.get(group) is None:
-            how = "with weights=FILE, or run=DIR for both" if "run" in unresolved else "from the groups"
-            raise UserError(f"{group}: none chosen; expected {group}=NAME {how}")
+            raise UserError(f"{group}: none chosen; expected {how_to_choose(group, 'run' in unresolved)}")
     divide(made)
     chosen = OmegaConf.select(made, "dataset.classes", throw_on_resolution_failure=False)
     if isinstance(chosen, ListConfig):
@@ -64,6 +64,15 @@ def check(config: DictConfig) -> DictConfig:
     for key, value in calls(made):
         OmegaConf.update(made, key, value, merge=False)
     return frozen(made)
+
+
+def how_to_choose(group: str, takes_run: bool) -> str:
+    """What to type where neither a run nor the model or dataset is named."""
+    if not takes_run:
+        return f"{group}=NAME from the groups"
+    last = paths.newest()
+    newest = f"run=last ({last})" if last else "dlrun train first, then run=last"
+    return f"{newest}, run=DIR, or {group}=NAME with weights=FILE"
 
 
 def calls(config: DictConfig) -> Iterator[tuple[str, Any]]:
@@ -153,7 +162,7 @@ def describe(key: str, fault: ErrorDetails) -> str:
     if fault["type"] == "missing":
         return f"{key}: missing; expected a value"
     expected = fault["msg"].replace("Input should be ", "expected ").replace("String should", "should")
-    if fault["type"] == "string_pattern_mismatch":
+    if fault["type"] == "string_pattern_mismatch" or (fault["type"] == "string_type" and key.endswith(".device")):
         expected = "expected auto, cpu, cuda, cuda:N or mps"
     return f"{key}={json.dumps(fault['input'], default=str)}: {expected}".replace('"', "'")
 

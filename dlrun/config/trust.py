@@ -2,7 +2,8 @@
 
 A ``_target_`` that stands in a run's saved config must be a model, loss, dataset, ... of dlrun, torch or torchvision,
 or come from a module that the user names: ``trust=[my_models]``, or ``DLRUN_TRUST=my_models,others``. What a user
-writes on the command line or in a config of their own is not asked.
+writes on the command line or in a config of their own is not asked; and the runs that come of it are remembered
+(:mod:`dlrun.config.trusted`), so that they open again without a word.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from dlrun import paths
+from dlrun.config import trusted_runs
 from dlrun.errors import UserError
 
 PLAIN_COMMAND = re.compile(r"[a-z]+( [a-z][\w.]*=(\{run\}|[\w.,/\[\]-])*)*")
@@ -32,9 +34,13 @@ def trusted(named: Collection[str]) -> tuple[str, ...]:
 def check_names(config: Any, run: object, named: Collection[str], key: str = "") -> None:
     """Refuse a saved config that names code of other modules, or refers to something outside itself.
 
+    A run that the user made or trusted here is not asked.
+
     Raises:
         UserError: says how to allow it.
     """
+    if trusted_runs.remembers(run):
+        return
     for place, value in _leaves(config, key):
         if isinstance(value, str) and "${" in value:
             raise UserError(f"run={run}: {place}={value}: a saved config holds no references; not opened")
@@ -58,6 +64,8 @@ def check_objects(config: DictConfig, run: object, named: Collection[str], group
     """
     from hydra.utils import get_object
 
+    if trusted_runs.remembers(run):
+        return
     for group in groups:
         for place, value in _leaves(config[group], group):
             if place.split(".")[-1] == "_target_":
@@ -67,6 +75,15 @@ def check_objects(config: DictConfig, run: object, named: Collection[str], group
                     reason = " ".join(str(error).split())
                     raise UserError(f"run={run}: {place}={value}: cannot be imported ({reason})") from None
                 _check(str(getattr(found, "__module__", None)), value, place, run, named)
+
+
+def names_foreign_code(config: Any) -> bool:
+    """Whether a config names code that a stranger's run would not be allowed to call."""
+    try:
+        check_names(config, "", ())
+    except UserError:
+        return True
+    return False
 
 
 def _check(module: str, value: str, place: str, run: object, named: Collection[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,20 @@ def folder() -> Path:
 def names() -> list[str]:
     """All experiments."""
     return sorted(file.stem for file in folder().glob("[!_]*.yaml"))
+
+
+def introduction(chosen: str | Iterable[str] | None) -> str:
+    """What to say before a run: what it is, what will be there to see, and what it takes.
+
+    Args:
+        chosen: the choice of the group ``experiment``, one or several; nothing is said of one's own.
+    """
+    lines = []
+    for name in [name for name in ([chosen] if isinstance(chosen, str) else chosen or ()) if name in names()]:
+        found = read(name)
+        lines.append(f"experiment={name}: {found.title}")
+        lines += [f"  {field}: {found.header[field]}" for field in ("Look at", "Cost") if field in found.header]
+    return "\n".join(lines)
 
 
 def read(name: str) -> Experiment:

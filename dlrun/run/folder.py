@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from dlrun.command.verbs import VERBS
-from dlrun.config import saved
+from dlrun.config import saved, trust, trusted_runs
 from dlrun.config.difference import differences
 from dlrun.config.invocation import Invocation, key
 from dlrun.config.section import COUNTED, MAY_CHANGE, marked
@@ -133,8 +133,13 @@ class Run:
             self.save_config(config)
 
     def save_config(self, config: DictConfig) -> None:
-        """Write the whole config, every reference in it resolved, at once or not at all."""
+        """Write the whole config, every reference in it resolved, at once or not at all.
+
+        A run with code of the user's own is remembered, since what came this far is trusted: it opens again here.
+        """
         write_whole(self.path / CONFIG, OmegaConf.to_yaml(config, resolve=True))
+        if trust.names_foreign_code(OmegaConf.to_container(config, resolve=True)):
+            trusted_runs.remember(self.path)
 
     def save_result(self, status: str, seconds: float, result: dict[str, Any]) -> None:
         """Write ``result.json``, at once or not at all.

@@ -16,7 +16,7 @@ from dlrun.command.verbs import VERBS
 from dlrun.config import schema, trust
 from dlrun.config.invocation import Invocation
 from dlrun.errors import RunError, UserError
-from dlrun.experiment import claims
+from dlrun.experiment import claims, header
 from dlrun.files import write_whole
 from dlrun.run import sweep_table
 from dlrun.run.folder import LOG, RESULT, Run
@@ -95,6 +95,9 @@ def _attempt(run: Run, config: DictConfig, call: Call) -> None:
         trust.check_objects(config, config.get("run"), config.trust, invocation.reopened)
         config = complete(config)
         run.begin(config)
+        about = header.introduction(invocation.choices.get("experiment", "").split(","))
+        if about and not (invocation.sweeping or continues):
+            console.say(about)
         main: Main = import_module(f"dlrun.command.{invocation.verb}").main
         result = main(config, run)
         if then := config.get("then"):

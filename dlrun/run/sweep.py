@@ -17,6 +17,7 @@ from dlrun.config.difference import differences, flat
 from dlrun.config.plan import Plan, job_name
 from dlrun.config.section import COUNTED, MAY_CHANGE, marked
 from dlrun.errors import UserError
+from dlrun.experiment import header
 from dlrun.files import write_whole
 from dlrun.run.folder import read_result
 from dlrun.run.sweep_figures import draw
@@ -43,6 +44,8 @@ def run_sweep(plan: Plan, start: Callable[[], Exception | None]) -> int:
         say_jobs(plan)
         return 0
     with plan.in_folder() as folder, interrupt.forwarding() if plan.is_parallel else nullcontext():
+        if about := header.introduction(plan.full.hydra.runtime.choices.get("experiment")):
+            console.say(about)
         write_whole(folder / "sweep.yaml", OmegaConf.to_yaml({"swept": plan.swept, "config": base}))
         failure = start()
         if failure is not None:

@@ -98,7 +98,15 @@ def test_classes_are_those_of_the_run_and_matched_by_name(dlrun: Dlrun) -> None:
             for number in range(10):
                 level = 250 if name == "_" else 60 * "abcd".index(name) + number
                 Image.new("L", (8, 8), level).save(Path(folder, name, f"{number}.png"))
-    quick = ("dataset=image_folder", "dataset.channels=1", *QUICK, "model=mlp", "optimizer=adam", "optimizer.lr=0.01", "trainer.epochs=60")
+    quick = (
+        "dataset=image_folder",
+        "dataset.channels=1",
+        *QUICK,
+        "model=mlp",
+        "optimizer=adam",
+        "optimizer.lr=0.01",
+        "trainer.epochs=60",
+    )
     ended = dlrun("train", "dataset.root=old", *quick, "hydra.run.dir=run")
     assert ended.status == 0, ended.err
     assert result(Path("run"))["metrics"]["test/accuracy"] == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dlrun import paths
 from tests.conftest import Dlrun, only_run, result
 
 
@@ -14,6 +15,7 @@ def test_the_report_says_what_is_claimed_and_measured_and_a_second_run_runs_noth
     assert "| dense_layer |  | parameters | 38,654,902,272 | 38,654,902,272 | met |" in table
     assert result(only_run(Path("runs/reproduce")))["metrics"] == {"experiments": 1, "claims": 2, "not_met": 0}
     before = {file: file.stat().st_mtime_ns for file in Path("runs/experiments").rglob("*")}
+    assert (Path("runs/experiments") / paths.ASIDE).is_file()
     assert dlrun("reproduce", "dense*").status == 0
     assert before == {file: file.stat().st_mtime_ns for file in Path("runs/experiments").rglob("*")}
 

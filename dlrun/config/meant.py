@@ -1,0 +1,158 @@
+"""A command line as it was meant: bare words, blanks around ``=``, the case of choices; else a line on what to type.
+
+This comes before Hydra, which is slow to import. What it does not know it leaves as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dlrun.config import words
+from dlrun.config.help import CONFIG_DIR, value_after
+from dlrun.config.vocabulary import Vocabulary
+from dlrun.errors import UserError, nearest, suggest
+
+PLAIN = re.compile(r"[^\s{}()$='\"\\]+")
+"""A value that names choices: one, or several with commas or in brackets."""
+ALIKE = {"last": "run=last", "all": "all=true"}
+"""Bare words that are no choice and no file."""
+WEIGHTS = (".pt", ".pth", ".safetensors")
+
+
+def meant(verb: str, arguments: Sequence[str]) -> list[str]:
+    """What follows a verb, in the grammar of Hydra.
+
+    Raises:
+        UserError: a line for each word that is a mistake, with what to type in its place.
+    """
+    return _Reader(Vocabulary(verb, value_after(list(arguments), CONFIG_DIR))).read(joined(arguments))
+
+
+def joined(arguments: Sequence[str]) -> list[str]:
+    """The words with ``key = value`` as one.
+
+    Example:
+        >>> joined(["optimizer.lr", "=", "0.1", "seed=", "3"])
+        ['optimizer.lr=0.1', 'seed=3']
+    """
+    made: list[str] = []
+    for word in arguments:
+        is_value = "=" not in word and (not word.startswith("-") or word[1:2].isdigit())
+        opens = bool(made) and re.fullmatch(r"[\w.@/+~]+=", made[-1]) is not None
+        closes = word.startswith("=") and bool(made) and re.fullmatch(r"[\w.@/+~]+", made[-1]) is not None
+        if closes or (opens and is_value):
+            made[-1] += word
+        else:
+            made.append(word)
+    return made
+
+
+class _Reader:
+    """Reads the words one by one; what is wrong with any of them is told at the end."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.known = vocabulary
+        self.faults: list[str] = []
+
+    def read(self, arguments: list[str]) -> list[str]:
+        """The words as they were meant."""
+        self.known.choose(arguments)
+        made: list[str] = []
+        rest = list(arguments)
+        while rest:
+            word = rest.pop(0)
+            if word.startswith("-"):
+                made += self._flag(word, rest)
+            elif "=" in word:
+                made.append(self._override(word))
+            elif word.startswith("~") or (self.known.verb == "reproduce" and word not in ALIKE):
+                made.append(word)  # what is left out; the name of an experiment
+            else:
+                made += self._bare(word, rest)
+        if self.faults:
+            raise UserError("\n".join(self.faults))
+        return made
+
+    def _flag(self, word: str, rest: list[str]) -> list[str]:
+        """A flag of Hydra with its value, or a fault for one of another tool."""
+        name, equals, value = word.partition("=")
+        if name in words.FLAGS:
+            return [word, *([rest.pop(0)] if words.FLAGS[name] and not equals and rest else [])]
+        if not equals and rest and "=" not in rest[0] and not rest[0].startswith("-"):
+            value = rest.pop(0)
+        hint = self.known.hint(name.lstrip("-").replace("-", "_"), value)
+        shown = word if equals else f"{word} {value}".strip()
+        self.faults.append(f"{shown}: no such flag; {hint or suggest(name, words.FLAGS)}")
+        return []
+
+    def _override(self, word: str) -> str:
+        """An override with its choice as the files spell it."""
+        text, _, value = word.partition("=")
+        key = text.lstrip("+~")
+        if key in self.known.choices and PLAIN.fullmatch(value):
+            return f"{text}={self._chosen(key, value)}"
+        top = re.split(r"[.@:/]", key)[0]
+        mistyped = top != key and nearest(top, self.known.top)  # which Hydra's config tells more about
+        if top and top != "hydra" and top not in self.known.top and not text.startswith("~") and not mistyped:
+            hint = self.known.hint(key, value)
+            if hint:
+                self.faults.append(f"{word}: no such key; {hint}")
+        return word
+
+    def _chosen(self, group: str, value: str) -> str:
+        """The choices of a value such as ``lenet,MLP``; one of another tool's name is a fault."""
+        named = {name: self.known.named(group, name) for name in re.findall(r"[^\[\],]+", value)}
+        if any(other for _, other in named.values()):
+            meant = re.sub(r"[^\[\],]+", lambda found: named[found[0]][1] or named[found[0]][0], value)
+            self.faults.append(f"{group}={value}: no such choice; expected {group}={meant}")
+            return value
+        for name in [name for name in named if not self.known.has(group, named[name][0])]:
+            self.faults.append(f"{group}={name}: no such choice; {suggest(name, self.known.choices[group])}")
+        return re.sub(r"[^\[\],]+", lambda found: named[found[0]][0], value)
+
+    def _bare(self, word: str, rest: list[str]) -> list[str]:
+        """A word that is no override: the choices and files that it can be."""
+        found = list(dict.fromkeys(self._readings(word)))
+        if len(found) == 1:
+            return found[0].split()
+        if found:
+            self.faults.append(f"{word}: expected {' or '.join(found)}")
+            return []
+        key, colon, value = word.partition(":")
+        if not colon and self.known.is_key(word) and rest and "=" not in rest[0] and not rest[0].startswith("-"):
+            value = rest.pop(0)
+            word = f"{word} {value}"
+        hint = self.known.hint("config" if Path(word).suffix in (".yaml", ".yml") else key, value)
+        self.faults.append(f"{word}: {hint or self._nearest(word)}")
+        return []
+
+    def _readings(self, word: str) -> Iterator[str]:
+        """What a bare word can stand for, as overrides."""
+        top, path = self.known.top, Path(word)
+        alike = ALIKE.get(word, "")
+        if alike.partition("=")[0] in top:
+            yield alike
+        yield from self.known.places(word)
+        if not path.exists():
+            return
+        value = word if re.fullmatch(r"[\w./+-]+", word) else f"'{word}'"
+        if (path / "config.yaml").is_file() and "run" in top:
+            yield f"run={value}"
+        elif path.suffix in WEIGHTS and "weights" in top:
+            yield f"weights={value}"
+        elif "input" in top and path.suffix not in (".yaml", ".yml"):
+            yield f"input={value}"
+        elif path.is_dir() and "dataset" in self.known.choices:
+            yield f"dataset=image_folder dataset.root={value}"
+
+    def _nearest(self, word: str) -> str:
+        """What to say of a word that is nothing at all."""
+        if Path(word).exists():
+            return f"dlrun {self.known.verb} reads no such file; expected a folder of images, or KEY=VALUE"
+        places = {name: f"{group}={name}" for group, names in self.known.choices.items() for name in names}
+        if near := nearest(word, places):
+            return f"not understood; did you mean {places[near]}?"
+        what = "no such file or folder" if {"input", "dataset"} & {*self.known.top} else "not understood"
+        return f"{what}, nor a choice of a group; expected KEY=VALUE; dlrun {self.known.verb} --help lists the keys"
