@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from dlrun import build, console
 from dlrun.command.classifier import classifier
+from dlrun.dataset.data import listed
 from dlrun.model.inference import inference
 from dlrun.run.folder import Run
 from dlrun.task.classification import ClassificationScores
@@ -35,7 +37,10 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         recorder.table("predictions", list(prediction_rows(scores, classes, loader.numbers.tolist())))
         recorder.scalars(metrics, 0)
         task.show(scores, recorder, loader, classes, 0, SHOWN)
-    per_class = {name: values.tolist() for name, values in scores.per_class().items()}
+    per_class = {
+        name: [None if math.isnan(value) else value for value in values.tolist()]
+        for name, values in scores.per_class().items()
+    }
     return {
         "metrics": metrics,
         "per_class": per_class,
@@ -55,6 +60,8 @@ def say_tables(detailed: dict[str, float], scores: ClassificationScores, classes
     for number, name in enumerate(classes):
         table.add_row(name, *(f"{values[number]:.4f}" for values in per_class.values()), str(counts[number]))
     console.say(figures, table)
+    if missing := [name for name, count in zip(classes, counts, strict=True) if not count]:
+        console.say(f"no examples of {listed(missing)}: left out of the means, unless predicted")
 
 
 def prediction_rows(scores: ClassificationScores, classes: list[str], numbers: list[int]) -> Iterator[dict[str, Any]]:

@@ -79,9 +79,13 @@ class Recorder:
             row: values by column; a column without one stays empty.
             columns: all that rows of this run can have, in order.
         """
-        with (self.folder / METRICS).open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, columns)
-            if stream.tell() == 0:
+        if unknown := row.keys() - set(columns):
+            raise ValueError(f"no such columns: {', '.join(sorted(unknown))}")
+        with (self.folder / METRICS).open("a+", newline="", encoding="utf-8") as stream:
+            stream.seek(0)
+            header = next(csv.reader(stream), None)  # of an earlier version there may be fewer
+            writer = csv.DictWriter(stream, header or columns, extrasaction="ignore")
+            if header is None:
                 writer.writeheader()
             writer.writerow(row)
 

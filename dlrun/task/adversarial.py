@@ -17,8 +17,8 @@ from dlrun.task.task import Clock, Forward, Net, plain
 class AdversarialScores(ClassificationScores):
     """Scores of the clean images, and the accuracy under attack."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, task: Classification) -> None:
+        super().__init__(task)
         self._robust = 0
 
     def add(self, batch: Batch, loss: Tensor, outputs: Tensor) -> None:
@@ -119,4 +119,4 @@ class Adversarial(Classification):
 
     def scores(self) -> AdversarialScores:
         """Empty scores."""
-        return AdversarialScores()
+        return AdversarialScores(self)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 from torchmetrics.functional.classification import (
     multiclass_accuracy,
     multiclass_calibration_error,
@@ -20,11 +21,16 @@ from dlrun.dataset.batch import Batch, inputs
 from dlrun.dataset.loader import Loader
 from dlrun.figure.confusion_matrix import confusion_matrix
 from dlrun.figure.samples import samples
+from dlrun.loss.weight import is_nll
 from dlrun.model.logits import class_logits
 from dlrun.task.task import Forward, Net, Scores, Task
 
 if TYPE_CHECKING:
     from dlrun.record.recorder import Recorder
+
+
+NLL = "nll"
+"""The metric beside a loss that is another: minus the log of the probability of an example's class, in nats."""
 
 
 def hard(targets: Tensor) -> Tensor:
@@ -35,7 +41,8 @@ def hard(targets: Tensor) -> Tensor:
 class ClassificationScores(Scores):
     """The logits and targets of a whole split, and the figures that follow from them."""
 
-    def __init__(self) -> None:
+    def __init__(self, task: Classification) -> None:
+        super().__init__(task)
         self._logits: list[Tensor] = []
         self._targets: list[Tensor] = []
         self._loss_sum = 0.0
@@ -44,7 +51,9 @@ class ClassificationScores(Scores):
         """Take in a batch: its mean loss, and logits (B, K) or (B, 1)."""
         self._logits.append(class_logits(outputs.float()).cpu())
         self._targets.append(hard(batch["target"]).cpu())
-        self._loss_sum += float(loss) * len(outputs)
+        weight = self.task.weight(batch)
+        self.weight += weight
+        self._loss_sum += float(loss) * weight
 
     @property
     def logits(self) -> Tensor:
@@ -67,10 +76,13 @@ class ClassificationScores(Scores):
         return self.logits.argmax(dim=1)
 
     def metrics(self) -> dict[str, float]:
-        """Mean loss, and accuracy as a fraction."""
+        """Mean loss, accuracy as a fraction, and the negative log-likelihood where the loss is another."""
         targets = self.targets
         correct = int((self.predictions == targets).sum())
-        return {"loss": self._loss_sum / len(targets), "accuracy": correct / len(targets)}
+        found = {"loss": self._loss_sum / self.weight, "accuracy": correct / len(targets)}
+        if NLL in self.task.higher_is_better:
+            found[NLL] = float(functional.cross_entropy(self.logits, targets))
+        return found
 
     def detailed(self, top_k: int) -> dict[str, float]:
         """The metrics, with top-k accuracy, means over the classes, and the expected calibration error (15 bins)."""
@@ -84,18 +96,23 @@ class ClassificationScores(Scores):
         return {
             **self.metrics(),
             f"top{top_k}_accuracy": float(top),
-            **{name: float(values.mean()) for name, values in per_class.items()},
+            **{name: float(values.nanmean()) for name, values in per_class.items()},
             "calibration_error": float(error),
         }
 
     def per_class(self) -> dict[str, Tensor]:
-        """Precision, recall and F1 of every class, float (K,); 0 where a class never occurs."""
+        """Precision, recall and F1 of every class, float (K,); NaN where a class has no examples and is not predicted.
+
+        The means over the classes leave those out, as scikit-learn's do.
+        """
         predictions, targets, classes = self.predictions, self.targets, self._logits[0].shape[1]
-        return {
+        found = {
             "precision": multiclass_precision(predictions, targets, classes, average="none"),
             "recall": multiclass_recall(predictions, targets, classes, average="none"),
             "f1": multiclass_f1_score(predictions, targets, classes, average="none"),
         }
+        occurs = torch.cat([predictions, targets]).bincount(minlength=classes) > 0
+        return {name: values.where(occurs, torch.nan) for name, values in found.items()}
 
     def confusion(self) -> Tensor:
         """Counts, int64 (K, K): a row for each true class, a column for each predicted one."""
@@ -115,19 +132,27 @@ class Classification(Task):
     monitor = "val/accuracy"
     higher_is_better: Mapping[str, bool] = {"loss": False, "accuracy": True}
 
+    def __init__(self, loss: nn.Module, num_classes: int) -> None:
+        super().__init__(loss, num_classes)
+        if not is_nll(loss):
+            self.higher_is_better = {**self.higher_is_better, NLL: False}
+
     def loss(self, net: Net, batch: Batch, player: str = "") -> Forward:
         """The loss and the model's logits."""
         logits = net(inputs(batch))
         return Forward(self.criterion(logits, batch["target"]), logits)
 
     def batch_metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The accuracy; against the larger share where targets are mixed."""
-        predictions = class_logits(outputs).argmax(dim=1)
-        return {"accuracy": (predictions == hard(batch["target"])).float().mean()}
+        """The accuracy, against the larger share where targets are mixed; the negative log-likelihood if asked for."""
+        logits, targets = class_logits(outputs), hard(batch["target"])
+        found = {"accuracy": (logits.argmax(dim=1) == targets).float().mean()}
+        if NLL in self.higher_is_better:
+            found[NLL] = functional.cross_entropy(logits.float(), targets)
+        return found
 
     def scores(self) -> ClassificationScores:
         """Empty scores."""
-        return ClassificationScores()
+        return ClassificationScores(self)
 
     def check_output(self, output: Tensor) -> None:
         """Expect a logit for each class, or one for two classes, and a loss that learns from them."""

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from dlrun.dataset.batch import Batch
+from dlrun.dataset.batch import Batch, size
 from dlrun.dataset.loader import Loader
 from dlrun.figure.segmentation import segmentation
+from dlrun.loss.weight import weight
 from dlrun.task.task import Forward, Net, Scores, Task
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ class Segmentation(Task):
         """The loss and the logits of all pixels."""
         logits = net(batch["image"])
         return Forward(self.criterion(logits, batch["mask"]), logits)
+
+    def weight(self, batch: Batch) -> float:
+        """That of its pixels."""
+        return weight(self.criterion, batch["mask"], size(batch))
 
     def batch_metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The share of pixels that are right."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dlrun.dataset.batch import Batch, size
 from dlrun.dataset.loader import Loader
+from dlrun.loss.weight import weight
 
 if TYPE_CHECKING:
     from dlrun.record.recorder import Recorder
@@ -56,18 +57,22 @@ class Scores:
     def __init__(self, task: Task) -> None:
         self.task = task
         self.examples = 0
+        self.weight = 0.0
         self._sums: dict[str, float] = {}
 
     def add(self, batch: Batch, loss: Tensor, outputs: Tensor) -> None:
         """Take in a batch: its mean loss and the model's outputs."""
         count = size(batch)
+        weight = self.task.weight(batch)
         self.examples += count
+        self.weight += weight
         for name, value in {"loss": loss, **self.task.batch_metrics(outputs, batch)}.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value) * count
+            self._sums[name] = self._sums.get(name, 0.0) + float(value) * (weight if name == "loss" else count)
 
     def metrics(self) -> dict[str, float]:
         """The figures of the whole pass by name, without the split: ``{"loss": ..., "accuracy": ...}``."""
-        return {name: total / self.examples for name, total in self._sums.items()}
+        found = {name: total / self.examples for name, total in self._sums.items()}
+        return {**found, "loss": self._sums["loss"] / self.weight}
 
 
 class Task(ABC):
@@ -108,6 +113,10 @@ class Task(ABC):
     def batch_metrics(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Scalars, each a mean over the batch, that are averaged over a training epoch; none by default."""
         return {}
+
+    def weight(self, batch: Batch) -> float:
+        """How much the batch's loss counts in a mean over several batches; see :func:`dlrun.loss.weight.weight`."""
+        return weight(self.criterion, batch.get("target"), size(batch))
 
     def scores(self) -> Scores:
         """Empty scores, to gather those of one pass over a split."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+from torch import nn
+
+from dlrun.dataset.batch import inputs
 from dlrun.dataset.data import Data
 from dlrun.errors import UserError
 from dlrun.model.normalized import Normalized
@@ -26,6 +31,28 @@ class Phase:
     model: Normalized
     data: Data
     step: Step
+
+
+def check_last_batch(phase: Phase) -> None:
+    """Refuse a last batch of one example from which batch normalisation cannot learn, before any step.
+
+    Raises:
+        UserError: says which batch size leaves one over.
+    """
+    loader = phase.data.train
+    left = len(loader.source) % loader.batch_size or loader.batch_size
+    norms = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in phase.model.modules())
+    if left > 1 or loader.limit is not None or not norms:
+        return
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            copy.deepcopy(phase.model).train()(inputs(next(loader.epoch()))[:1])
+    except Exception as error:  # networks that are called by name fail here for reasons of their own
+        if "more than 1 value per channel" in str(error):
+            raise UserError(
+                f"dataset.batch_size={loader.batch_size}: one of the {len(loader.source):,} training examples is left"
+                " over for a batch of its own, from which batch normalisation cannot learn; expected another size"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -79,3 +106,14 @@ class Extent:
         return cls(
             per_epoch, epochs, cursor.phase_epoch + epochs, last_step, cursor.planned * per_epoch - cursor.phase_step
         )
+
+    def check_warmup(self, steps: int) -> None:
+        """Refuse a warm-up that is longer than the run.
+
+        Raises:
+            UserError: it is.
+        """
+        if steps > self.last_step:
+            raise UserError(
+                f"scheduler.warmup_steps={steps}: the run has {self.last_step} steps; expected at most as many"
+            )

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from dlrun import console
 from dlrun.callback.callback import StepLog
 from dlrun.record.recorder import Recorder
 from dlrun.training.cursor import Cursor
 from dlrun.training.diverged import is_loss
 from dlrun.training.step import Step
+
+JUMP = 3.0
+"""By how much the learning rate must rise from one step to the next to be worth a warning; a warm-up doubles it."""
+
+
+def warn_of_jump(step: Step, factor: float, folder: Path) -> None:
+    """Say it where the learning rate of a run that goes on rises at once, as its schedule now ends later.
+
+    Args:
+        step: of the optimizers, as its last step left it.
+        factor: of the learning rates in the next one.
+        folder: of the run.
+    """
+    rate, following = step.learning_rate, next(iter(step.rates.values()))[0] * factor
+    if following > JUMP * rate:
+        console.say(
+            f"warning: the learning rate rises from {rate:.2g} to {following:.2g}, for its schedule now ends later;"
+            f" to train on gently, begin a new run: weights={folder / 'checkpoints' / 'last.pt'} optimizer.lr=..."
+        )
 
 
 def record_steps(recorder: Recorder, log: StepLog, step: Step) -> None:

@@ -78,11 +78,11 @@ class Step:
             self._seed(clock, place, 0)
             with self.precision.autocast():
                 prepared[place] = self.task.prepare(self.net, batches[place], clock)
-        examples = sum(map(size, batches))
+        shares = self._shares(batches)
         means: Means = {}
         for turn, (player, optimizer) in enumerate(self.optimizers.items(), start=1):
             with self._playing(player):
-                means |= self._play(player, optimizer, prepared, examples, partial(self._seed, clock, turn=turn))
+                means |= self._play(player, optimizer, prepared, shares, partial(self._seed, clock, turn=turn))
             self._clip(optimizer, measure)
             self.scaler.step(optimizer)
         self.scaler.update()
@@ -97,7 +97,7 @@ class Step:
         player: str,
         optimizer: torch.optim.Optimizer,
         batches: Mapping[int, Batch],
-        examples: int,
+        shares: Sequence[tuple[float, float]],
         seed: Callable[[int], None],
     ) -> Means:
         """Leave the player's gradients in its parameters."""
@@ -110,19 +110,28 @@ class Step:
                 loss, outputs = self.task.loss(self.net, batch, player)
             with torch.no_grad():
                 found = {"loss": loss.detach(), **self.task.batch_metrics(outputs, batch)}
-            if size(batch) == examples:  # the only one: in the hot loop nothing is multiplied by 1, or copied
+            if len(shares) == 1:  # in the hot loop nothing is multiplied by 1, or copied
                 torch.autograd.backward(self.scaler.scale(loss))
                 means = found
                 break
-            share = size(batch) / examples
-            torch.autograd.backward(self.scaler.scale(loss * share))
-            means = {name: value * share + means.get(name, 0.0) for name, value in found.items()}
+            weight, share = shares[place]
+            torch.autograd.backward(self.scaler.scale(loss * weight))
+            parts = {name: value * (weight if name == "loss" else share) for name, value in found.items()}
+            means = {name: value + means.get(name, 0.0) for name, value in parts.items()}
             sums.add([torch.zeros_like(each) if each.grad is None else each.grad for each in parameters])
             optimizer.zero_grad(set_to_none=True)
         if sums.levels:
             for parameter, gradient in zip(parameters, self.world.combine(sums), strict=True):
                 parameter.grad = gradient
         return {f"{player}_{name}" if player else name: value for name, value in means.items()}
+
+    def _shares(self, batches: Sequence[Batch]) -> list[tuple[float, float]]:
+        """For each micro-batch its part in the mean loss of all, and in means over their examples."""
+        if len(batches) == 1:
+            return [(1.0, 1.0)]
+        weights, sizes = [self.task.weight(batch) for batch in batches], [size(batch) for batch in batches]
+        whole, examples = sum(weights), sum(sizes)
+        return [(weight / (whole or 1.0), count / examples) for weight, count in zip(weights, sizes, strict=True)]
 
     def _clip(self, optimizer: torch.optim.Optimizer, measure: bool) -> None:
         """Clip the gradients, and measure their norm for clipping or the log."""

@@ -31,8 +31,8 @@ from dlrun.training.diverged import DivergedError, check_scores, check_steps
 from dlrun.training.evaluation import score
 from dlrun.training.options import TrainerOptions
 from dlrun.training.pending import Pending
-from dlrun.training.phase import Extent, Phase, Plan
-from dlrun.training.records import best_tag, record_epoch, record_steps
+from dlrun.training.phase import Extent, Phase, Plan, check_last_batch
+from dlrun.training.records import best_tag, record_epoch, record_steps, warn_of_jump
 from dlrun.training.state import Stateful, copied, gather, restore
 
 
@@ -88,16 +88,19 @@ class Trainer:
 
     def _enter(self) -> None:
         """Make the phase that the cursor points at."""
-        self.phase: Phase = self.plans[self.cursor.phase].make()
-        batches, accumulate = len(self.data.train), self.options.accumulate
-        self.extent = Extent.of(self.plans[self.cursor.phase], self.goal, self.cursor, batches, accumulate)
-        if self.schedule.warmup_steps > self.extent.last_step:
-            raise UserError(
-                f"scheduler.warmup_steps={self.schedule.warmup_steps}: the run has {self.extent.last_step} steps;"
-                " expected at most as many"
-            )
+        plan = self.plans[self.cursor.phase]
+        self.phase: Phase = plan.make()
+        check_last_batch(self.phase)
+        self.extent = Extent.of(plan, self.goal, self.cursor, len(self.data.train), self.options.accumulate)
+        self.extent.check_warmup(self.schedule.warmup_steps)
         if self.options.ema:
             self.average = moving_average(self.model, self.options.ema)
+
+    @property
+    def _factor(self) -> float:
+        """Of the learning rate in the next step."""
+        step, extent = self.cursor.step, self.extent
+        return self.schedule.factor(step + extent.ahead, extent.last_step + extent.ahead, extent.steps_per_epoch)
 
     @property
     def model(self) -> Normalized:
@@ -150,7 +153,8 @@ class Trainer:
         self.result = state["result"]
         if state["best"] is not None:  # perhaps the run was killed before it had a file
             weights.save(state["best"], self.folder / checkpoint.FOLDER / checkpoint.BEST)
-        cursor = self.cursor
+        if (cursor := self.cursor).next == "step":
+            warn_of_jump(self.phase.step, self._factor, self.folder)
         where = f"in epoch {cursor.epoch + 1}" if cursor.next == "step" else f"next is {cursor.next.replace('_', ' ')}"
         console.say(f"continuing after step {cursor.step:,} of {self.extent.last_step:,}, {where}")
 
@@ -203,16 +207,13 @@ class Trainer:
         self.model.train()
         self._emit("on_epoch_start")
         self._watch = time.perf_counter()
-        extent, last = self.extent, self.extent.last_step
-        batches = self.data.train.epoch(cursor.epoch, start=cursor.batch)
+        batches, last = self.data.train.epoch(cursor.epoch, start=cursor.batch), self.extent.last_step
         while cursor.next == "step":
             group = list(islice(batches, options.accumulate))
             ends = cursor.batch + len(group) >= batches_in_epoch or cursor.step + 1 >= last
             looks = ends or (cursor.step + 1) % options.log_every == 0
-            clock = Clock(cursor.step, cursor.epoch, extent.steps_per_epoch, training=True)
-            place, total = cursor.step + extent.ahead, last + extent.ahead
-            factor = self.schedule.factor(place, total, extent.steps_per_epoch)
-            means = self.phase.step(group, clock, factor, measure=looks)
+            clock = Clock(cursor.step, cursor.epoch, self.extent.steps_per_epoch, training=True)
+            means = self.phase.step(group, clock, self._factor, measure=looks)
             if self.average is not None:
                 self.average.update_parameters(self.model)
             self.pending.add(means, sum(map(size, group)))

@@ -52,7 +52,7 @@ def begun(dlrun: Dlrun, monkeypatch: pytest.MonkeyPatch) -> list[tuple[DictConfi
     for file in ("photo.jpg", "my.yaml", "w.pt", run / "config.yaml", run / "checkpoints/last.pt"):
         Path(file).touch()
     found: list[tuple[DictConfig, Invocation]] = []
-    monkeypatch.setattr(job, "run_job", lambda config, invocation: found.append((config, invocation)))
+    monkeypatch.setattr(job, "run_job", lambda config, invocation, call: found.append((config, invocation)))
     monkeypatch.delenv("SHELL", raising=False)
     monkeypatch.setenv("DLRUN_DATA", "data")
     return found

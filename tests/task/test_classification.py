@@ -89,13 +89,10 @@ def test_scores_of_each_class_match_scikit_learn(
     np.testing.assert_allclose(scores.per_class()[name], expected[place], rtol=1e-6)
 
 
-def test_a_class_that_never_occurs_scores_0() -> None:
-    scores = scores_of(torch.tensor([[2.0, 0, 0], [0, 2.0, 0]]), torch.tensor([0, 1]))
-    assert {name: values.tolist() for name, values in scores.per_class().items()} == {
-        "precision": [1, 1, 0],
-        "recall": [1, 1, 0],
-        "f1": [1, 1, 0],
-    }
+def test_a_class_that_is_predicted_alone_scores_0() -> None:
+    scores = scores_of(torch.tensor([[2.0, 0, 0], [0, 2.0, 0], [0, 0, 2.0]]), torch.tensor([0, 1, 1]))
+    found = {name: values.tolist() for name, values in scores.per_class().items()}
+    assert found == {"precision": [1, 1, 0], "recall": [1, 0.5, 0], "f1": [1, pytest.approx(2 / 3), 0]}
 
 
 def test_confusion_has_a_row_for_each_true_class(scores: ClassificationScores, logits: Tensor, targets: Tensor) -> None:
@@ -167,7 +164,7 @@ def test_a_single_logit_scores_as_two_logits_do() -> None:
 
 
 def test_mixed_targets_count_as_their_larger_share() -> None:
-    scores = ClassificationScores()
+    scores = ClassificationScores(Classification(nn.CrossEntropyLoss(), 2))
     batch = batch_of(torch.tensor([[0.3, 0.7], [0.6, 0.4]]))
     scores.add(batch, torch.tensor(0.0), torch.tensor([[0.0, 1.0], [0.0, 1.0]]))
     assert scores.targets.tolist() == [1, 0]
@@ -199,3 +196,62 @@ def test_an_output_for_each_class_is_accepted(num_classes: int, outputs: int) ->
 def test_another_number_of_outputs_is_refused(num_classes: int, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=f"expected {num_classes}"):
         Classification(BinaryCrossEntropy(), num_classes).check_output(torch.zeros(shape))
+
+
+WEIGHTED = {
+    "weights": nn.CrossEntropyLoss(weight=torch.tensor([0.2, 1.0, 3.0, 0.5, 2.0])),
+    "weights and smoothing": nn.CrossEntropyLoss(weight=torch.tensor([0.2, 1.0, 3.0, 0.5, 2.0]), label_smoothing=0.2),
+    "an ignored class": nn.CrossEntropyLoss(ignore_index=3),
+    "plain": nn.CrossEntropyLoss(),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+@pytest.mark.parametrize("size", [7, 64, COUNT])
+def test_a_loss_that_weighs_its_examples_is_the_same_in_batches_of_any_size(
+    name: str, size: int, logits: Tensor, targets: Tensor
+) -> None:
+    loss = WEIGHTED[name]
+    task = Classification(loss, CLASSES)
+    scores = task.scores()
+    for part, classes in zip(torch.split(logits, size), torch.split(targets, size), strict=True):
+        scores.add(batch_of(classes), loss(part, classes), part)
+    assert scores.metrics()["loss"] == pytest.approx(loss(logits, targets).item(), rel=1e-5)
+    assert ("nll" in scores.metrics()) == (name != "plain")
+    if name != "plain":
+        assert scores.metrics()["nll"] == pytest.approx(F.cross_entropy(logits, targets).item(), rel=1e-5)
+        assert float(task.batch_metrics(logits, batch_of(targets))["nll"]) == pytest.approx(scores.metrics()["nll"])
+
+
+def test_a_loss_of_ones_own_says_its_weight() -> None:
+    class Own(nn.Module):
+        def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+            return (logits.square().sum(dim=1) * targets).sum() / targets.sum()
+
+        def weight_of(self, targets: Tensor) -> Tensor:
+            return targets.sum()
+
+    logits, targets = torch.rand(10, 3), torch.tensor([0, 1, 2, 2, 1, 1, 0, 2, 1, 0])
+    task = Classification(Own(), 3)
+    scores = task.scores()
+    for part, classes in zip(torch.split(logits, 4), torch.split(targets, 4), strict=True):
+        scores.add(batch_of(classes), Own()(part, classes), part)
+    assert scores.metrics()["loss"] == pytest.approx(Own()(logits, targets).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("predicted", ["never", "once"])
+def test_means_over_classes_leave_out_those_that_do_not_occur_as_scikit_learn_does(predicted: str) -> None:
+    targets = torch.tensor([0, 1, 3] * 6)
+    predictions = targets.clone()
+    if predicted == "once":
+        predictions[0] = 2
+    scores = scores_of(10.0 * F.one_hot(predictions, 4), targets)
+    found = scores.detailed(1)
+    for name, function in {
+        "precision": sklearn.metrics.precision_score,
+        "recall": sklearn.metrics.recall_score,
+        "f1": sklearn.metrics.f1_score,
+    }.items():
+        expected = function(targets, predictions, average="macro", zero_division=0)
+        assert found[name] == pytest.approx(expected, rel=1e-6), name
+    assert torch.isnan(scores.per_class()["recall"]).tolist() == [False, False, predicted == "never", False]

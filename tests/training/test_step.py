@@ -288,3 +288,17 @@ def test_places_draw_their_own_numbers() -> None:
 def test_a_places_randomness_is_the_same_whoever_computes_it(place: int) -> None:
     parts = batches(8, 8, 8)
     assert torch.equal(masks(parts)[place], masks(parts, world=Part(place))[0])
+
+
+def test_micro_batches_of_a_weighted_loss_have_the_gradient_of_the_whole_batch() -> None:
+    loss = nn.CrossEntropyLoss(weight=torch.tensor([0.1, 5.0, 1.0]))
+    parts = batches(5, 3, 8)
+    found = []
+    for given in (parts, [joined(parts)]):
+        torch.manual_seed(0)
+        model = network()
+        step = Step(Classification(loss, 3), model, {"": torch.optim.SGD(model.parameters(), lr=0.1)}, FP32)
+        means = step(given, clock(), 1.0)
+        found.append((gradient(model), float(means["loss"]), float(means["accuracy"])))
+    torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-5, atol=1e-7)
+    assert found[0][1:] == pytest.approx(found[1][1:], rel=1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ from dlrun.scheduler.constant import Constant
 from dlrun.scheduler.cosine import Cosine
 from dlrun.scheduler.schedule import Schedule
 from dlrun.task.classification import Classification
+from dlrun.training import checkpoint
 from dlrun.training.diverged import DivergedError
 from dlrun.training.options import TrainerOptions
-from dlrun.training.phase import Phase, Plan
+from dlrun.training.phase import Phase, Plan, check_last_batch
 from dlrun.training.step import Step
 from dlrun.training.trainer import Trainer
 
@@ -251,3 +253,32 @@ def test_lower_precision_trains_close_to_full(precision: str) -> None:
     # fp16 leaves out the first few steps, until the scale of the gradients fits.
     assert lossy.epochs[-1]["train/loss"] == pytest.approx(exact.epochs[-1]["train/loss"], rel=0.3)
     assert exact.epochs[-1]["train/loss"] < 0.5 * exact.epochs[0]["train/loss"]
+
+
+def test_a_last_batch_of_one_example_is_refused_where_batch_norm_cannot_learn_from_it() -> None:
+    made, _ = trainer(train=45)
+    norm = nn.Sequential(nn.Flatten(), nn.Linear(36, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    made.model.network, data = norm, made.data
+    for batch_size, is_refused in ((44, True), (45, False), (43, False), (1, True)):
+        phase = Phase(made.model, replace(data, train=replace(data.train, batch_size=batch_size)), made.phase.step)
+        if is_refused:
+            expected = f"^dataset.batch_size={batch_size}: one of the 45 training examples is left over"
+            with pytest.raises(UserError, match=expected):
+                check_last_batch(phase)
+        else:
+            check_last_batch(phase)
+
+
+def test_a_schedule_that_ends_later_and_raises_the_rate_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    def again(schedule: Schedule, epochs: int) -> str:
+        first, _ = trainer(epochs=4, schedule=schedule)
+        first.fit()
+        longer, _ = trainer(epochs=epochs, schedule=schedule)
+        capsys.readouterr()
+        longer.open(checkpoint.newest(first.folder))
+        return capsys.readouterr().out
+
+    said = again(Cosine(), 8)
+    assert "warning: the learning rate rises from 0.00062 to 0.05, for its schedule now ends later" in said
+    assert "begin a new run: weights=" in said
+    assert "warning" not in again(Constant(), 8)
