@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +12,13 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
+from dlrun.files import naming
+
 WIDTH = 160
 """Of tables where the output is no terminal."""
 
+if isinstance(sys.stdout, io.TextIOWrapper):
+    sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends no run
 terminal = Console(soft_wrap=True, highlight=False, markup=False)
 if not terminal.is_terminal:
     terminal.width = WIDTH
@@ -25,14 +31,14 @@ _warned: dict[str, set[str]] = {}  # the subjects of each warning
 def say(*what: RenderableType) -> None:
     """Print lines or tables to the terminal and to the log of the run in progress."""
     terminal.print(*what)
-    if _log is not None:
-        _log.print(*what)
+    note(*what)
 
 
-def note(text: str) -> None:
+def note(*what: RenderableType) -> None:
     """Write to the log alone, such as a traceback."""
     if _log is not None:
-        _log.print(text)
+        with naming(_log.file.name):
+            _log.print(*what)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlrun.dataset import oddities
 from dlrun.dataset.augment import Augment
 from dlrun.dataset.batch import inputs
 from dlrun.dataset.field import Field, Label, Sizes, images, read
@@ -78,6 +79,7 @@ def prepare(splits: Splits, config: Any, seed: int, device: torch.device, limit_
     empty = [name for name, source in sources.items() if name != "val" and not len(source)]
     if empty:
         raise UserError(f"dataset: no images in the split {empty[0]}")
+    oddities.say(sources, classes)
     augment = Augment(**config.augment)
     augment.check(fields, count)
     facts = measured(sources["train"], config)

@@ -79,7 +79,8 @@ def read_image(path: Path, channels: int = 3, image_size: int | None = None) -> 
 def check_header(path: Path) -> None:
     """Refuse most files that :func:`read_image` refuses, without decoding the pixels."""
     with _opened(path) as file:
-        file.getexif()
+        if file.format != "PNG":  # which would be decoded
+            file.getexif()  # for its warnings
 
 
 @contextmanager

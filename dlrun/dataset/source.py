@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -118,7 +119,8 @@ def classes(source: object) -> Tensor:
 def stratified(targets: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """Indices of two disjoint parts of the data, the second with ``fraction`` of it and of every class.
 
-    The same seed gives the same parts. Each part is in ascending order.
+    An example of every class stays in the first part, which trains. The same seed gives the same parts. Each part is in
+    ascending order.
     """
     shuffled = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
     by_class = shuffled[torch.argsort(targets[shuffled], stable=True)]
@@ -127,4 +129,7 @@ def stratified(targets: Tensor, fraction: float, seed: int) -> tuple[Tensor, Ten
     places = (2 * torch.arange(count) + 1) * len(targets) // max(2 * count, 1)
     second = torch.zeros(len(targets), dtype=torch.bool)
     second[by_class[places]] = True
+    _, first, sizes = np.unique(targets[by_class].numpy(), return_index=True, return_counts=True)
+    lost = np.add.reduceat(second[by_class].long().numpy(), first) == sizes
+    second[by_class[first[lost]]] = False
     return torch.nonzero(~second).flatten(), torch.nonzero(second).flatten()

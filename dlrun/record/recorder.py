@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from dlrun import interrupt
-from dlrun.files import remove_leftovers, replacing
+from dlrun.files import appending, remove_leftovers, replacing
 from dlrun.logger.logger import Logger, Status, Value
 from dlrun.record import curve_file
 
@@ -79,7 +79,7 @@ class Recorder:
             row: values by column; a column without one stays empty.
             columns: all that rows of this run can have, in order.
         """
-        with (self.folder / METRICS).open("a", newline="", encoding="utf-8") as stream:
+        with appending(self.folder / METRICS) as stream:
             writer = csv.DictWriter(stream, columns)
             if stream.tell() == 0:
                 writer.writeheader()
@@ -114,7 +114,7 @@ class Recorder:
         writer.writerows(rows)
         file = self.folder / f"{name}.csv"
         with replacing(file, sync=False) as stream:
-            stream.write(text.getvalue().encode())
+            stream.write(text.getvalue().encode(errors="backslashreplace"))
         for logger in self.loggers:
             logger.table(name, file)
 
