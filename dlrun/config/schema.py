@@ -56,7 +56,7 @@ def check(config: DictConfig) -> DictConfig:
     plain = resolved(made)
     try:
         # JSON has YAML's types, and pydantic's strict reading of it takes no string for a number.
-        schema.model_validate_json(json.dumps(plain))
+        schema.model_validate_json(as_json(plain))
     except ValidationError as error:
         raise UserError("\n".join(_fault(fault, plain) for fault in error.errors())) from None
     if faults := [*combinations(plain), *claims.faults(plain.get("expect"))]:
@@ -64,6 +64,11 @@ def check(config: DictConfig) -> DictConfig:
     for key, value in calls(made):
         OmegaConf.update(made, key, value, merge=False)
     return frozen(made)
+
+
+def as_json(value: Any) -> bytes:
+    """A plain value as JSON to be checked; what is no UTF-8 in the name of a file, and no JSON either, as ``?``."""
+    return json.dumps(value, ensure_ascii=False).encode(errors="replace")
 
 
 def calls(config: DictConfig) -> Iterator[tuple[str, Any]]:

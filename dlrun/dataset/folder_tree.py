@@ -119,11 +119,10 @@ def _folders(folder: Path) -> list[Path]:
 
 def _kind(entry: os.DirEntry[str]) -> Literal["folder", "image", "odd", "other"]:
     """What an entry of a folder is; odd is what is called like an image and would hang who reads it."""
+    is_image = Path(entry.name).suffix.lower() in SUFFIXES
     with suppress(OSError):  # a circle of links
         if entry.is_dir():
             return "folder"
-        if Path(entry.name).suffix.lower() not in SUFFIXES:
-            return "other"
-        if not entry.is_file() and os.path.exists(entry):
+        if is_image and not entry.is_file() and os.path.exists(entry):
             return "odd"
-    return "image"
+    return "image" if is_image else "other"

@@ -4,7 +4,6 @@ import os
 import socket
 import struct
 import warnings
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from dlrun import console
 from dlrun.dataset import image_file
 from dlrun.dataset.image_file import check_header, read_image
 from dlrun.errors import UserError
+from tests.odd_pictures import png, tiff
 
 GREEN, RED, BLUE = (0, 255, 0), (255, 0, 0), (0, 0, 255)
 
@@ -55,26 +55,6 @@ def read_or_refusal(path: Path) -> Tensor | str:
         return read_image(path)
     except UserError:
         return refusal(path)
-
-
-def chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-def png(width: int, height: int, bits: int, colour_type: int, rows: bytes, key: tuple[int, ...] = ()) -> bytes:
-    """A PNG file; ``key`` is the colour that stands for transparent."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0))
-    transparent = chunk(b"tRNS", struct.pack(f">{len(key)}H", *key)) if key else b""
-    pixels = chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + header + transparent + pixels
-
-
-def tiff(width: int, bits: int, row: bytes, photometric: int = 1, sample_format: int = 1) -> bytes:
-    """A TIFF file of one row, little-endian, not compressed."""
-    tags = {256: width, 257: 1, 258: bits, 259: 1, 262: photometric, 277: 1, 278: 1, 279: len(row)}
-    tags |= {273: 8 + 2 + 12 * 10 + 4, 339: sample_format}  # where the row begins
-    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in sorted(tags.items()))
-    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0) + row
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "ppm", "webp"])
