@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ NAMED = 3  # files of which the same warning is said
 _log: Console | None = None
 _subject: ContextVar[str] = ContextVar("subject", default="")
 _warned: dict[str, set[str]] = {}  # the subjects of each warning
+_warning = threading.Lock()
 
 
 def say(*what: RenderableType) -> None:
@@ -68,10 +70,11 @@ def about(subject: str) -> Iterator[None]:
 
 
 def _warn(text: str) -> None:
-    subject = _subject.get()
-    known = _warned.setdefault(text, set())
-    if not subject:
-        say(f"warning: {text}")
-    elif subject not in known and len(known) <= NAMED:
-        known.add(subject)
-        say(f"warning: {text}: more files" if len(known) > NAMED else f"warning: {subject}: {text}")
+    subject, text = _subject.get(), text.strip()
+    with _warning:
+        known = _warned.setdefault(text, set())
+        if not subject:
+            say(f"warning: {text}")
+        elif subject not in known and len(known) <= NAMED:
+            known.add(subject)
+            say(f"warning: {subject if len(known) <= NAMED else 'more files'}: {text}")

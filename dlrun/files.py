@@ -66,7 +66,7 @@ def appending(path: Path) -> Iterator[TextIO]:
 def write_whole(path: Path, text: str) -> None:
     """Write a text file at once or not at all."""
     with replacing(path) as stream:
-        stream.write(text.encode())
+        stream.write(text.encode(errors="backslashreplace"))  # a name that is no UTF-8 may be in it
 
 
 def remove_leftovers(folder: Path) -> None:

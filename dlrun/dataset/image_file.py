@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, _imaging
 from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from dlrun import console
@@ -36,6 +37,7 @@ UPRIGHT = {
 """What undoes the camera's rotation, by EXIF's number for it."""
 PIXEL = 12
 """Bytes that a pixel takes while it is decoded, in all its copies, at most."""
+TILE = (322, 323)  # TIFF's tags of its sides
 _room = Room(2**30)  # for what is being decoded, however many threads do it
 # In blocks so large that malloc takes each from the system and gives it back; smaller ones stay with every thread.
 _imaging.set_block_size(2**26)
@@ -94,6 +96,10 @@ def _opened(path: Path) -> Iterator[ImageFile]:
         with console.about(name), Image.open(path, formats=FORMATS) as file:
             if file.width * file.height > most:
                 raise ValueError(f"{file.width}x{file.height} pixels; expected {most:,} or fewer")
+            if isinstance(file, TiffImageFile):  # a tile may be larger than the image, and is decoded as a whole
+                width, height = (file.tag_v2.get(tag, 0) for tag in TILE)
+                if width * height > most:
+                    raise ValueError(f"tiles of {width}x{height} pixels; expected {most:,} or fewer")
             yield file
     except UnidentifiedImageError:
         kinds = ", ".join(FORMATS)

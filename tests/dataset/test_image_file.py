@@ -342,6 +342,14 @@ def test_absurd_dimensions_are_refused_by_the_header_alone(tmp_path: Path, side:
         assert "10000x10000 pixels; expected 89,478,485 or fewer" in refusal(tmp_path / "a.png")
 
 
+def test_absurd_tiles_are_refused_by_the_header_alone(tmp_path: Path) -> None:
+    whole = tiff(4, 8, bytes(4))
+    side = struct.pack("<HHIHH", 322, 3, 1, 20_000, 0) + struct.pack("<HHIHH", 323, 3, 1, 20_000, 0)
+    (tmp_path / "a.tif").write_bytes(whole[:8] + b"\x0c\0" + whole[10:-8] + side + bytes(8))
+    for read in (read_image, check_header):
+        assert "tiles of 20000x20000 pixels; expected 89,478,485 or fewer" in refusal(tmp_path / "a.tif", read)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -392,7 +400,7 @@ def test_a_warning_of_the_decoder_names_the_file(tmp_path: Path, capsys: pytest.
             with image_file._opened(tmp_path / name):
                 warnings.warn("corrupt", stacklevel=1)
         warnings.warn("of no file", stacklevel=1)
-    lines = [*(f"warning: {tmp_path / name}: corrupt" for name in names[:3]), "warning: corrupt: more files"]
+    lines = [*(f"warning: {tmp_path / name}: corrupt" for name in names[:3]), "warning: more files: corrupt"]
     assert capsys.readouterr().out.splitlines() == [*lines, "warning: of no file"]
 
 
