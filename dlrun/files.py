@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from dlrun.errors import RunError
 
@@ -42,10 +42,31 @@ def replacing(path: Path, keep: Path | None = None, sync: bool = True) -> Iterat
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Let errors of the system name the file that was written to: of a full disk Python does not.
+
+    Raises:
+        OSError: has a ``filename``.
+    """
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+@contextmanager
+def appending(path: Path) -> Iterator[TextIO]:
+    """A text file to append to; what goes wrong names it."""
+    with naming(path), path.open("a", newline="", encoding="utf-8", errors="backslashreplace") as stream:
+        yield stream
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a text file at once or not at all."""
     with replacing(path) as stream:
-        stream.write(text.encode())
+        stream.write(text.encode(errors="backslashreplace"))  # a name that is no UTF-8 may be in it
 
 
 def remove_leftovers(folder: Path) -> None:

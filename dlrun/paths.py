@@ -1,7 +1,10 @@
-"""Where the program's own files lie, and how a run is found."""
+"""Where the program's own files lie, how a run is found, and what a path is called."""
 
 from __future__ import annotations
 
+import os
+import re
+import unicodedata
 from pathlib import Path
 
 from dlrun.errors import UserError
@@ -70,3 +73,13 @@ def best_job(sweep: Path) -> Path | None:
     with file.open(newline="", encoding="utf-8") as stream:
         first = next(csv.DictReader(stream), None)
     return sweep / first["folder"] if first else None
+
+
+def shown(path: str | Path) -> str:
+    r"""A path, or a part of it, as text that can be written anywhere, the same under every locale.
+
+    Bytes that are no UTF-8, and control characters such as the end of a line, are written as ``\xff``; letters with
+    accents are one character (NFC), whichever way the disk has them.
+    """
+    text = unicodedata.normalize("NFC", os.fsencode(path).decode("utf-8", "backslashreplace"))
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda found: ascii(found[0])[1:-1], text)

@@ -73,6 +73,11 @@ ERRORS = {
     ("train", "trainer.precision=fp8"): "trainer.precision='fp8': expected 'auto', 'fp32', 'bf16' or 'fp16'",
     ("train", "trainer.device=gpu"): "trainer.device='gpu': expected auto, cpu, cuda, cuda:N or mps",
     ("train", "dataset.batch_size=0"): "dataset.batch_size=0: expected greater than 0",
+    (
+        "train",
+        f"dataset.batch_size={10**20}",
+    ): f"dataset.batch_size={10**20}: expected less than or equal to 2147483647",
+    ("train", f"seed={2**64}"): f"seed={2**64}: expected less than {2**64}",
     ("train", "optimizer.lr=-1"): "optimizer.lr=-1: expected greater than 0",
     ("train", "trainer.epochs=[1"): "trainer.epochs=[1: not understood",
     ("train", "model=mlp", "model.activation=tan"): "model.activation='tan': expected 'relu'",

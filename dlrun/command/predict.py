@@ -18,6 +18,7 @@ from dlrun.dataset import examples
 from dlrun.figure.image_grid import image_grid
 from dlrun.model.inference import inference
 from dlrun.model.logits import class_logits
+from dlrun.paths import shown
 from dlrun.run.folder import Run
 from dlrun.trained import open_trained
 
@@ -63,7 +64,7 @@ def say_table(predictions: list[Prediction]) -> None:
     table = Table("file", "rank", "class", "probability")
     for path, labels, values in predictions[:SHOWN]:
         for rank, (label, value) in enumerate(zip(labels[:most], values, strict=False), start=1):
-            table.add_row(str(path) if rank == 1 else "", str(rank), label, f"{value:.4f}")
+            table.add_row(shown(path) if rank == 1 else "", str(rank), label, f"{value:.4f}")
     console.say(table)
     if len(predictions) > SHOWN:
         console.say(f"and {len(predictions) - SHOWN:,} more in predictions.csv")
@@ -73,4 +74,4 @@ def rows(predictions: list[Prediction]) -> Iterator[dict[str, Any]]:
     """A row for every picture and rank."""
     for file, labels, values in predictions:
         for rank, (label, value) in enumerate(zip(labels, values, strict=True), start=1):
-            yield {"file": file, "rank": rank, "class": label, "probability": f"{value:.6f}"}
+            yield {"file": shown(file), "rank": rank, "class": label, "probability": f"{value:.6f}"}

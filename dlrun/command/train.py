@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import build, console, interrupt
+from dlrun import build, console, interrupt, paths
 from dlrun.build import Parts
 from dlrun.callback.callback import Callback
 from dlrun.config.targets import check_targets
@@ -114,5 +114,5 @@ def hparams(config: DictConfig, choices: Mapping[str, str], overridden: Sequence
     for key in keys:
         value = OmegaConf.select(config, key)
         if key not in shown and value is not None:
-            shown[key] = value if isinstance(value, (bool, int, float)) else str(value)
+            shown[key] = value if isinstance(value, (bool, int, float)) else paths.shown(str(value))
     return shown

@@ -21,6 +21,7 @@ from dlrun.config.section import (
     PositiveFloat,
     Radii,
     Section,
+    Seed,
 )
 from dlrun.dataset.options import DatasetOptions
 from dlrun.training.options import TrainerOptions
@@ -74,7 +75,7 @@ class Command(Section):
     """Keys of every verb."""
 
     verb: str
-    seed: Natural
+    seed: Seed
     name: Annotated[str, MAY_CHANGE]
     trust: Annotated[list[str], MAY_CHANGE]
     sweep: Annotated[Sweep, MAY_CHANGE]

@@ -56,7 +56,7 @@ def check(config: DictConfig) -> DictConfig:
     plain = resolved(made)
     try:
         # JSON has YAML's types, and pydantic's strict reading of it takes no string for a number.
-        schema.model_validate_json(json.dumps(plain))
+        schema.model_validate_json(as_json(plain))
     except ValidationError as error:
         raise UserError("\n".join(_fault(fault, plain) for fault in error.errors())) from None
     if faults := [*combinations(plain), *claims.faults(plain.get("expect"))]:
@@ -73,6 +73,11 @@ def how_to_choose(group: str, takes_run: bool) -> str:
     last = paths.newest()
     newest = f"run=last ({last})" if last else "dlrun train first, then run=last"
     return f"{newest}, run=DIR, or {group}=NAME with weights=FILE"
+
+
+def as_json(value: Any) -> bytes:
+    """A plain value as JSON to be checked; what is no UTF-8 in the name of a file, and no JSON either, as ``?``."""
+    return json.dumps(value, ensure_ascii=False).encode(errors="replace")
 
 
 def calls(config: DictConfig) -> Iterator[tuple[str, Any]]:

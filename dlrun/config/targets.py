@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -81,7 +80,7 @@ def _type_faults(key: str, value: Any, hint: Any) -> Iterator[str]:
         return
     try:
         adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-        adapter.validate_json(json.dumps(value), strict=True)
+        adapter.validate_json(schema.as_json(value), strict=True)
     except (PydanticSchemaGenerationError, PydanticUserError):
         return
     except ValidationError as error:

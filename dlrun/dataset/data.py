@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlrun.dataset import oddities
 from dlrun.dataset.augment import Augment
 from dlrun.dataset.batch import inputs
 from dlrun.dataset.field import Field, Label, Sizes, images, read
@@ -84,15 +85,10 @@ def prepare(
     Raises:
         UserError: the config contradicts the data, or a split is empty.
     """
-    if config.resize_size < config.image_size:
-        raise UserError(f"dataset.resize_size={config.resize_size}: smaller than image_size={config.image_size}")
     sources, fields, classes = select(splits, config, seed, known_classes)
     count = len(classes) or config.num_classes
-    if config.num_classes not in (None, count) and config.classes is None and known_classes is None:
-        raise UserError(f"dataset.num_classes={config.num_classes}: the data has {count} classes")
-    empty = [name for name, source in sources.items() if name != "val" and not len(source)]
-    if empty:
-        raise UserError(f"dataset: no images in the split {empty[0]}")
+    check_sizes(sources, config, None if known_classes else count)
+    oddities.say(sources, classes)
     augment = Augment(**config.augment)
     augment.check(fields, count)
     facts = measured(sources["train"], config)
@@ -124,6 +120,16 @@ def prepare(
         regions=splits.regions if classes == splits.classes else None,
         facts=facts,
     )
+
+
+def check_sizes(sources: Mapping[str, Fitted], config: Any, count: int | None) -> None:
+    """Refuse a config that contradicts the data, whose number of classes is ``count``, and splits without examples."""
+    if config.resize_size < config.image_size:
+        raise UserError(f"dataset.resize_size={config.resize_size}: smaller than image_size={config.image_size}")
+    if None not in (config.num_classes, count) and config.num_classes != count and config.classes is None:
+        raise UserError(f"dataset.num_classes={config.num_classes}: the data has {count} classes")
+    for name in [name for name, source in sources.items() if name != "val" and not len(source)]:
+        raise UserError(f"dataset: no images in the split {name}")
 
 
 def select(

@@ -15,8 +15,10 @@ from torchvision.transforms.functional import center_crop
 from dlrun import console
 from dlrun.dataset.data import input_shape
 from dlrun.dataset.field import to_unit
+from dlrun.dataset.folder_tree import image_files
 from dlrun.dataset.image_file import SUFFIXES, read_image
 from dlrun.errors import UserError
+from dlrun.paths import shown
 
 
 @dataclass
@@ -59,14 +61,17 @@ def find(given: str | None) -> list[Path]:
     if given is None:
         raise UserError("input: none given; expected an image file or a folder of them")
     path = Path(given)
-    if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        if not found:
-            raise UserError(f"input={given}: no images in this folder; expected {', '.join(sorted(SUFFIXES))}")
-        return found
-    if not path.is_file():
-        raise UserError(f"input={given}: no such file or folder; expected an image or a folder of images")
-    return [path]
+    if not path.exists():
+        raise UserError(f"input={shown(given)}: no such file or folder; expected an image or a folder of images")
+    if not path.is_dir():
+        return [path]
+    try:
+        found = image_files(path)
+    except UserError as error:
+        raise UserError(f"input={error}") from None
+    if not found:
+        raise UserError(f"input={shown(given)}: no images in this folder; expected {', '.join(sorted(SUFFIXES))}")
+    return found
 
 
 def read(files: list[Path], config: DictConfig) -> Iterator[tuple[list[Path], Tensor]]:
@@ -101,11 +106,11 @@ def read(files: list[Path], config: DictConfig) -> Iterator[tuple[list[Path], Te
                 some = True
                 yield [file for file, _ in pairs], to_unit(torch.stack([image for _, image in pairs]))
     if not some:
-        raise UserError(f"input={config.input}: none of its {len(files)} images can be read")
+        raise UserError(f"input={shown(config.input)}: none of its {len(files)} images can be read")
 
 
 def of_files(files: list[Path], config: DictConfig) -> Examples:
     """All pictures that :func:`read` gives, as examples of no known class."""
     parts = list(read(files, config))
-    names = [file.stem for found, _ in parts for file in found]
+    names = [shown(file.stem) for found, _ in parts for file in found]
     return Examples(torch.cat([images for _, images in parts]), names, [None] * len(names))

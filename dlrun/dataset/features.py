@@ -30,7 +30,7 @@ from dlrun.dataset.loader import Loader
 from dlrun.dataset.source import Source, classes
 from dlrun.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 """Of the cache: a higher number whenever the same images would give other features, or the file changes."""
 
 Backbone = Callable[[Tensor], Tensor]
@@ -202,10 +202,10 @@ def image_digests(source: Source) -> list[bytes]:
 
     def digest(index: int) -> bytes:
         if isinstance(source, Fitted) and isinstance(source.source, FileSource):
-            content = source.source.paths[int(source.indices[index])].read_bytes()
-        else:
-            image = inputs(source.raw(index) if isinstance(source, Fitted) else source[index])
-            content = f"{tuple(image.shape)}".encode() + image.contiguous().cpu().numpy().tobytes()
+            with source.source.paths[int(source.indices[index])].open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").digest()
+        image = inputs(source.raw(index) if isinstance(source, Fitted) else source[index])
+        content = f"{tuple(image.shape)}".encode() + image.contiguous().cpu().numpy().tobytes()
         return hashlib.sha256(content).digest()
 
     with ThreadPoolExecutor() as pool:

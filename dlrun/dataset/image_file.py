@@ -3,32 +3,54 @@
 from __future__ import annotations
 
 import math
+import stat
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, _imaging
+from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
+from dlrun import console
+from dlrun.dataset.pixels import decoded, on_white
+from dlrun.dataset.room import Room
 from dlrun.errors import UserError
+from dlrun.paths import shown
 
 # Of all that Pillow reads, those that need no other program: a photo.png may be PostScript inside.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
-BACKGROUND = "white"
-"""What shows through where an image is transparent."""
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes the camera's rotation, by EXIF's number for it."""
+PIXEL = 12
+"""Bytes that a pixel takes while it is decoded, in all its copies, at most."""
+TILE = (322, 323)  # TIFF's tags of its sides
+_room = Room(2**30)  # for what is being decoded, however many threads do it
+# In blocks so large that malloc takes each from the system and gives it back; smaller ones stay with every thread.
+_imaging.set_block_size(2**26)
 
+warnings.filterwarnings("always", category=UserWarning, module=r"PIL\.")  # said of each file, not once of all
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # refused below
 
 
 def read_image(path: Path, channels: int = 3, image_size: int | None = None) -> Tensor:
     """The pixels of an image file: of a file with several images, the first.
 
-    The camera's rotation (EXIF) is undone, 16 bits are scaled to 8, palettes and CMYK become RGB, and what is
-    transparent shows :data:`BACKGROUND`.
+    The camera's rotation (EXIF) is undone, more than 8 bits are scaled to 8, palettes and CMYK become RGB, and what is
+    transparent shows white. All threads together hold about 1 GiB of what they decode, or a single image.
 
     Args:
         path: the file; its content, not its suffix, says what it is.
@@ -44,49 +66,44 @@ def read_image(path: Path, channels: int = 3, image_size: int | None = None) -> 
     with _opened(path) as file:
         if image_size is not None:
             file.draft("RGB", (image_size, image_size))  # JPEG: decode no larger than needed
-        image = _opaque(_eight_bits(ImageOps.exif_transpose(file))).convert("RGB" if channels == 3 else "L")
-    if image_size is not None:
-        image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(image)).view(image.height, image.width, channels).permute(2, 0, 1)
+        with _room.taken(file.width * file.height * PIXEL), closing(file):
+            image = decoded(file)
+            if image_size is not None:  # first, so that the rest copies little
+                image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
+            turn = UPRIGHT.get(file.getexif().get(ExifTags.Base.Orientation, 1))
+            if turn is not None:
+                image = image.transpose(turn)
+            image = on_white(image).convert("RGB" if channels == 3 else "L")
+            pixels = np.array(image)
+    return torch.from_numpy(pixels).view(*pixels.shape[:2], channels).permute(2, 0, 1)
 
 
 def check_header(path: Path) -> None:
     """Refuse most files that :func:`read_image` refuses, without decoding the pixels."""
-    with _opened(path):
-        pass
+    with _opened(path) as file:
+        if file.format != "PNG":  # which would be decoded
+            file.getexif()  # for its warnings
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path) -> Iterator[ImageFile]:
     """An image file of a sane size; whatever a decoder raises meanwhile is an error of the user's."""
     most = Image.MAX_IMAGE_PIXELS or math.inf
+    name = shown(path)
     try:
-        with Image.open(path, formats=FORMATS) as file:
+        if not (stat.S_ISREG(mode := path.stat().st_mode) or stat.S_ISDIR(mode)):
+            raise ValueError("no regular file")  # to open a pipe would wait for another program
+        with console.about(name), Image.open(path, formats=FORMATS) as file:
             if file.width * file.height > most:
                 raise ValueError(f"{file.width}x{file.height} pixels; expected {most:,} or fewer")
+            if isinstance(file, TiffImageFile):  # a tile may be larger than the image, and is decoded as a whole
+                width, height = (file.tag_v2.get(tag, 0) for tag in TILE)
+                if width * height > most:
+                    raise ValueError(f"tiles of {width}x{height} pixels; expected {most:,} or fewer")
             yield file
     except UnidentifiedImageError:
-        raise UserError(f"{path}: not a readable image (its format is none of {', '.join(FORMATS)})") from None
+        kinds = ", ".join(FORMATS)
+        raise UserError(f"{name}: not a readable image (damaged, or of another kind than {kinds})") from None
     except Exception as error:  # a damaged file raises whatever the decoder stumbles over
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UserError(f"{path}: not a readable image ({reason.splitlines()[0]})") from None
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey levels of 16 bits scaled to 8; Pillow would clip them."""
-    if image.mode == "F":
-        raise ValueError("pixels are fractions, of an unknown range")
-    if not image.mode.startswith("I"):
-        return image
-    levels = np.asarray(image).astype(np.int64)
-    if levels.min() < 0 or levels.max() > 65535:
-        raise ValueError("grey levels of more than 16 bits")
-    return Image.fromarray(((levels + 128) // 257).astype(np.uint8))
-
-
-def _opaque(image: Image.Image) -> Image.Image:
-    """An image with an alpha channel, or a colour that stands for transparent, in front of the background."""
-    if not image.has_transparency_data:
-        return image
-    image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image)
+        raise UserError(f"{name}: not a readable image ({reason.splitlines()[0]})") from None

@@ -13,12 +13,15 @@ import torch
 from torch import Tensor
 
 from dlrun import console
+from dlrun.dataset import folder_tree
 from dlrun.dataset.batch import Batch
-from dlrun.dataset.image_file import SUFFIXES, check_header, read_image
+from dlrun.dataset.image_file import check_header, read_image
 from dlrun.dataset.source import Splits, stratified
 from dlrun.errors import UserError
+from dlrun.paths import shown
 
 NAMED = 3  # of the files that are left out
+SKIP = "; dataset.on_error=skip leaves such files out"
 
 
 @dataclass
@@ -40,7 +43,7 @@ class FileSource:
         Raises:
             UserError: the file cannot be decoded.
         """
-        with _in_root():
+        with _in_root(SKIP):
             image = read_image(self.paths[index], self.channels, self.image_size)
         return {"image": image, "target": self.targets[index]}
 
@@ -60,7 +63,8 @@ def load(
 ) -> Splits:
     """The images below ``root``: ``root/{train,val,test}/CLASS/*``, or ``root/CLASS/*``.
 
-    Without a folder ``test``, ``test_fraction`` of the images is split off by ``seed``, class by class.
+    Without a folder ``test``, ``test_fraction`` of the images is split off by ``seed``, class by class. Which files and
+    folders are taken, :mod:`dlrun.dataset.folder_tree` says.
 
     Args:
         root: the folder.
@@ -78,59 +82,60 @@ def load(
     """
     folder = Path(root)
     if not folder.is_dir():
-        raise UserError(f"dataset.root={root}: no such folder; expected one folder of images for each class")
-    top = folder / "train" if (folder / "train").is_dir() else folder
-    classes = sorted(path.name for path in top.iterdir() if path.is_dir() and not path.name.startswith("."))
+        raise UserError(f"dataset.root={shown(root)}: no such folder; expected one folder of images for each class")
+    with _in_root():
+        places = folder_tree.splits(folder)
+        classes = list(folder_tree.classes(places["train"]))
     if len(classes) < 2:
         found = f"one class ({classes[0]})" if classes else "no class folders"
-        raise UserError(f"dataset.root={root}: {found} in {top}; expected two or more folders of images")
-
-    def files(folder: Path) -> FileSource:
-        source = _files(folder, classes, image_size, channels)
+        top = shown(places["train"])
+        raise UserError(f"dataset.root={shown(root)}: {found} in {top}; expected two or more folders of images")
+    sources = {}
+    for split, place in places.items():
+        source = _files(place, classes, image_size, channels)
         if on_error == "skip":
-            return _readable(source)
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(_check_header, source.paths))
-        return source
-
-    train = files(top)
-    has_splits = top != folder
-    if has_splits and (folder / "test").is_dir():
-        test = files(folder / "test")
-    else:
-        rest, held_out = stratified(train.targets, test_fraction, seed)
-        train, test = train.subset(rest), train.subset(held_out)
-    val = files(folder / "val") if has_splits and (folder / "val").is_dir() else None
-    return Splits(train, test, classes, val)
+            source = _readable(source)
+        else:
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(_check_header, source.paths))
+        sources[split] = source
+    if "test" not in sources:
+        rest, held_out = stratified(sources["train"].targets, test_fraction, seed)
+        sources["test"] = sources["train"].subset(held_out)
+        sources["train"] = sources["train"].subset(rest)
+    return Splits(sources["train"], sources["test"], classes, sources.get("val"))
 
 
 def _files(folder: Path, classes: list[str], image_size: int, channels: int) -> FileSource:
-    unknown = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")} - set(classes)
-    if unknown:
-        raise UserError(f"dataset.root: {folder} has classes that training lacks: {', '.join(sorted(unknown))}")
+    """The files of a split."""
+    with _in_root():
+        found = folder_tree.classes(folder)
+    if unknown := found.keys() - set(classes):
+        names = folder_tree.listed(sorted(unknown))
+        raise UserError(f"dataset.root: {shown(folder)} has classes that training lacks: {names}")
     paths, targets = [], []
-    for target, name in enumerate(classes):
-        inside = (folder / name).rglob("*") if (folder / name).is_dir() else ()
-        found = sorted(path for path in inside if path.suffix.lower() in SUFFIXES)
-        paths += found
-        targets += [target] * len(found)
+    with _in_root():
+        for target, name in enumerate(classes):
+            inside = sorted(path for place in found.get(name, []) for path in folder_tree.image_files(place))
+            paths += inside
+            targets += [target] * len(inside)
     if not paths:
-        raise UserError(f"dataset.root: no images in {folder}; expected files such as {classes[0]}/photo.jpg")
+        raise UserError(f"dataset.root: no images in {shown(folder)}; expected files such as {classes[0]}/photo.jpg")
     return FileSource(paths, torch.tensor(targets), image_size, channels)
 
 
 def _check_header(path: Path) -> None:
-    with _in_root():
+    with _in_root(SKIP):
         check_header(path)
 
 
 @contextmanager
-def _in_root() -> Iterator[None]:
-    """Say of a file that cannot be read where it comes from, and what to do."""
+def _in_root(remedy: str = "") -> Iterator[None]:
+    """Say of what cannot be read where it comes from, and what to do."""
     try:
         yield
     except UserError as error:
-        raise UserError(f"dataset.root: {error}; dataset.on_error=skip leaves such files out") from None
+        raise UserError(f"dataset.root: {error}{remedy}") from None
 
 
 def _readable(source: FileSource) -> FileSource:

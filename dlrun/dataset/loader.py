@@ -9,6 +9,7 @@ integers.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -19,13 +20,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from dlrun import interrupt
+from dlrun import console, interrupt
 from dlrun.dataset.augment import Augment
 from dlrun.dataset.batch import Batch
 from dlrun.dataset.field import Field, images, read
 from dlrun.dataset.fitted import in_memory
 from dlrun.dataset.source import Source, TensorSource, labels, part
-from dlrun.errors import UserError
+from dlrun.errors import RunError, UserError
 
 
 @dataclass
@@ -126,6 +127,7 @@ class Loader:
             for indices in batches:
                 yield {name: values.index_select(0, indices) for name, values in tensors}
         else:
+            failure = None
             try:
                 yield from DataLoader(
                     cast(Any, self.source),
@@ -134,7 +136,36 @@ class Loader:
                     pin_memory=self.device.type == "cuda",
                     # Its default would draw from torch's global randomness, and a resumed epoch draws once more.
                     generator=torch.Generator(),
-                    worker_init_fn=interrupt.ignore_in_worker,
+                    worker_init_fn=_begin_worker,
                 )
-            except UserError as error:  # out of a worker it comes behind the worker's traceback
-                raise UserError(str(error).rpartition("UserError: ")[2].strip()) from None
+            except Exception as error:
+                failure = _out_of_worker(error, self.workers)
+                if failure is None:
+                    raise
+                error.__traceback__ = None  # it would keep the workers alive, whose end then is one more error
+            if failure is not None:
+                raise failure
+
+
+def _begin_worker(number: int) -> None:
+    """What a worker process does first: signals and warnings are the business of its parent."""
+    interrupt.ignore_in_worker(number)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # said when the headers were checked
+
+
+def _out_of_worker(error: Exception, workers: int) -> Exception | None:
+    """One line in the place of what a worker process raised, or of its death; None for any other error."""
+    text = str(error)
+    if "Original Traceback" not in text and not text.startswith("DataLoader worker"):
+        return None
+    reason = text.strip().splitlines()[-1].strip()
+    if isinstance(error, UserError):
+        return UserError(reason.partition("UserError: ")[2])
+    console.note(text)
+    key = f"dataset.workers={workers}"
+    if "out of shared memory" in text or ("/torch_" in reason and "No space left" in reason):
+        return RunError(
+            f"{key}: /dev/shm is too small for the workers' batches ({reason}); dataset.workers=0 does without,"
+            " or make it larger (docker run --shm-size=1g)"
+        )
+    return RunError(f"{key}: a worker process failed ({reason}); dataset.workers=0 shows where, and log.txt")

@@ -19,6 +19,9 @@ from dlrun.config.section import (
     Section,
 )
 
+Side = Annotated[int, Field(gt=0, le=2**14)]
+"""Of an image in pixels."""
+
 
 class AugmentOptions(Section):
     """Options of :class:`dlrun.dataset.augment.Augment`, of training images alone; all are off at 0."""
@@ -57,9 +60,9 @@ class DatasetOptions(Section):
     """Where the data lies."""
     shape: Annotated[list[int] | None, COUNTED] = None
     """Of what the network reads, such as [channels, height, width]."""
-    image_size: Annotated[Positive | None, COUNTED]
+    image_size: Annotated[Side | None, COUNTED]
     """Pixels; images of another size are resized once."""
-    resize_size: Annotated[Positive | None, COUNTED]
+    resize_size: Annotated[Side | None, COUNTED]
     """Where larger: images are resized to it, and their middle of ``image_size`` is cut out."""
     channels: Annotated[Literal[1, 2, 3], COUNTED]
     """1 or 3, images are converted; 2 for points of a plane."""
@@ -83,7 +86,7 @@ class DatasetOptions(Section):
     """Of the training images, split off by seed."""
     memory_budget: Annotated[NaturalFloat, MAY_CHANGE]
     """GiB; a larger set streams from disk through worker processes."""
-    workers: Annotated[Natural, MAY_CHANGE]
+    workers: Annotated[int, Field(ge=0, le=1024), MAY_CHANGE]
     """Worker processes of the streaming path."""
     on_error: Literal["raise", "skip"]
     """At an image file that cannot be read: end, or leave it out."""

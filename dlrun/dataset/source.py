@@ -137,9 +137,14 @@ def part(strata: Tensor | None, size: int, count: int, seed: int = 0) -> Tensor:
 def stratified(targets: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """Indices of two disjoint parts of the data, the second with ``fraction`` of it and of every class.
 
-    The same seed gives the same parts. Each part is in ascending order.
+    An example of every class stays in the first part, which trains. The same seed gives the same parts. Each part is in
+    ascending order.
     """
-    second = part(targets, len(targets), round(fraction * len(targets)), seed)
-    is_first = torch.ones(len(targets), dtype=torch.bool)
-    is_first[second] = False
-    return torch.nonzero(is_first).flatten(), second
+    if targets.ndim > 1:  # several for each example
+        targets = torch.zeros(len(targets))
+    second = torch.zeros(len(targets), dtype=torch.bool)
+    second[part(targets, len(targets), round(fraction * len(targets)), seed)] = True
+    shuffled = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
+    for name in set(targets.tolist()) - set(targets[~second].tolist()):
+        second[shuffled[targets[shuffled] == name][0]] = False
+    return torch.nonzero(~second).flatten(), torch.nonzero(second).flatten()

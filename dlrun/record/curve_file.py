@@ -6,6 +6,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from dlrun.files import appending
+
 FOLDER = "curves"
 
 
@@ -17,7 +19,7 @@ def path(folder: Path, name: str) -> Path:
 
 def append(file: Path, axes: tuple[str, str], points: Sequence[tuple[float, float]]) -> None:
     """Add points to a curve; a new file begins with the names of its axes."""
-    with file.open("a", newline="", encoding="utf-8") as stream:
+    with appending(file) as stream:
         writer = csv.writer(stream)
         if stream.tell() == 0:
             writer.writerow(axes)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from dlrun import interrupt
-from dlrun.files import remove_leftovers, replacing
+from dlrun.files import appending, remove_leftovers, replacing
 from dlrun.logger.logger import Logger, Status, Value
 from dlrun.record import curve_file
 
@@ -79,13 +79,15 @@ class Recorder:
             row: values by column; a column without one stays empty.
             columns: all that rows of this run can have, in order.
         """
+        file = self.folder / METRICS
         if unknown := row.keys() - set(columns):
             raise ValueError(f"no such columns: {', '.join(sorted(unknown))}")
-        with (self.folder / METRICS).open("a+", newline="", encoding="utf-8") as stream:
-            stream.seek(0)
-            header = next(csv.reader(stream), None)  # of an earlier version there may be fewer
-            writer = csv.DictWriter(stream, header or columns, extrasaction="ignore")
-            if header is None:
+        if file.exists() and file.stat().st_size:  # of an earlier version there may be fewer
+            with file.open(newline="", encoding="utf-8") as stream:
+                columns = next(csv.reader(stream))
+        with appending(file) as stream:
+            writer = csv.DictWriter(stream, columns, extrasaction="ignore")
+            if stream.tell() == 0:
                 writer.writeheader()
             writer.writerow(row)
 
@@ -118,7 +120,7 @@ class Recorder:
         writer.writerows(rows)
         file = self.folder / f"{name}.csv"
         with replacing(file, sync=False) as stream:
-            stream.write(text.getvalue().encode())
+            stream.write(text.getvalue().encode(errors="backslashreplace"))
         for logger in self.loggers:
             logger.table(name, file)
 

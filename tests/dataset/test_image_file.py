@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
+import socket
 import struct
-import zlib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dlrun import console
+from dlrun.dataset import image_file
 from dlrun.dataset.image_file import check_header, read_image
 from dlrun.errors import UserError
+from tests.odd_pictures import png, tiff
 
 GREEN, RED, BLUE = (0, 255, 0), (255, 0, 0), (0, 0, 255)
 
@@ -50,15 +55,6 @@ def read_or_refusal(path: Path) -> Tensor | str:
         return read_image(path)
     except UserError:
         return refusal(path)
-
-
-def chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-def png(width: int, height: int, bits: int, colour_type: int, rows: bytes) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "ppm", "webp"])
@@ -189,7 +185,35 @@ def test_sixteen_bits_of_colour_are_scaled_to_eight(tmp_path: Path) -> None:
         np.testing.assert_array_equal(pixels(tmp_path / name), stored)
 
 
-@pytest.mark.parametrize("levels", [np.full((4, 4), 70_000, np.int32), np.full((4, 4), -1, np.int32)])
+@pytest.mark.parametrize("most", [1, 15, 255, 1023, 4095, 65535])
+def test_levels_of_a_pgm_are_scaled_by_its_own_largest(tmp_path: Path, most: int) -> None:
+    levels = np.array([0, most // 3, most])
+    (tmp_path / "a.pgm").write_bytes(b"P5\n3 1\n%d\n" % most + levels.astype(">u2" if most > 255 else "u1").tobytes())
+    found = read_image(tmp_path / "a.pgm", 1)[0, 0].numpy()
+    np.testing.assert_allclose(found, levels * 255 / most, atol=1)
+
+
+def test_twelve_bits_of_grey_are_scaled_to_eight(tmp_path: Path) -> None:
+    levels = [0, 1000, 2048, 4095]
+    bits = int("".join(f"{level:012b}" for level in levels), 2)
+    (tmp_path / "a.tif").write_bytes(tiff(4, 12, bits.to_bytes(6, "big")))
+    assert read_image(tmp_path / "a.tif", 1).flatten().tolist() == [round(level * 255 / 4095) for level in levels]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_levels_of_which_zero_is_white_are_turned_over(tmp_path: Path, bits: int) -> None:
+    levels = np.array([0, 40, 255]) * (2**bits // 255)
+    row = levels.astype(f"<u{bits // 8}").tobytes()
+    (tmp_path / "a.tif").write_bytes(tiff(3, bits, row, photometric=0))
+    assert read_image(tmp_path / "a.tif", 1).flatten().tolist() == [255, 215, 0]
+
+
+def test_signed_levels_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(tiff(2, 16, struct.pack("<2h", 0, 32767), sample_format=2))
+    assert "of an unknown range" in refusal(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("levels", [np.full((4, 4), 70_000, np.int32), np.full((4, 4), 9, np.int32)])
 def test_more_than_sixteen_bits_are_refused(tmp_path: Path, levels: np.ndarray) -> None:
     Image.fromarray(levels).save(tmp_path / "a.tiff")
     assert "more than 16 bits" in refusal(tmp_path / "a.tiff")
@@ -260,6 +284,40 @@ def test_a_colour_that_stands_for_transparent_shows_white(tmp_path: Path, mode: 
     assert pixels(tmp_path / "a.png").tolist() == expected
 
 
+@pytest.mark.parametrize(
+    ("bits", "row", "key", "expected"),
+    [
+        (1, [0b00011011], 0, [255] * 8),
+        (2, [0b00011011], 1, [0, 255, 170, 255]),
+        (4, [0x3F, 0x27], 2, [51, 255, 255, 119]),
+        (8, [3, 0, 9], 0, [3, 255, 9]),
+        (16, [0, 0, 3, 232, 3, 233, 255, 255], 0, [255, 4, 4, 255]),
+        (16, [0, 0, 3, 232, 150, 0, 255, 255], 1000, [0, 255, 149, 255]),
+    ],
+)
+def test_a_grey_that_stands_for_transparent_shows_white(
+    tmp_path: Path, bits: int, row: list[int], key: int, expected: list[int]
+) -> None:
+    (tmp_path / "a.png").write_bytes(png(len(expected), 1, bits, 0, bytes([0, *row]), (key,)))
+    for channels in (1, 3):
+        assert read_image(tmp_path / "a.png", channels).tolist() == [[expected]] * channels
+
+
+def test_a_colour_of_sixteen_bits_that_stands_for_transparent_is_equal_in_all_of_them(tmp_path: Path) -> None:
+    key, near, far = (1000, 2000, 3000), (1001, 2000, 3000), (65535, 0, 0)
+    row = struct.pack(">9H", *key, *near, *far)
+    (tmp_path / "a.png").write_bytes(png(3, 1, 16, 2, b"\0" + row, key))
+    assert pixels(tmp_path / "a.png").tolist() == [[[255] * 3, [3, 7, 11], [255, 0, 0]]]
+
+
+def test_what_is_transparent_is_resized_as_it_shows(tmp_path: Path) -> None:
+    stored = noise(64, 96, 4)
+    Image.fromarray(stored).save(tmp_path / "a.png")
+    Image.fromarray(over_white(stored[..., :3], stored[..., 3]).round().astype(np.uint8)).save(tmp_path / "b.png")
+    found, expected = (read_image(tmp_path / name, 3, 16).numpy().astype(int) for name in ("a.png", "b.png"))
+    np.testing.assert_allclose(found, expected, atol=1)
+
+
 def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
     inks = noise(16, 16, 4)
     inks[0, 0] = 0
@@ -284,6 +342,14 @@ def test_absurd_dimensions_are_refused_by_the_header_alone(tmp_path: Path, side:
         assert "10000x10000 pixels; expected 89,478,485 or fewer" in refusal(tmp_path / "a.png")
 
 
+def test_absurd_tiles_are_refused_by_the_header_alone(tmp_path: Path) -> None:
+    whole = tiff(4, 8, bytes(4))
+    side = struct.pack("<HHIHH", 322, 3, 1, 20_000, 0) + struct.pack("<HHIHH", 323, 3, 1, 20_000, 0)
+    (tmp_path / "a.tif").write_bytes(whole[:8] + b"\x0c\0" + whole[10:-8] + side + bytes(8))
+    for read in (read_image, check_header):
+        assert "tiles of 20000x20000 pixels; expected 89,478,485 or fewer" in refusal(tmp_path / "a.tif", read)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -304,6 +370,38 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     assert "No such file" in refusal(tmp_path / "a.png")
     (tmp_path / "b.png").mkdir()
     assert "Is a directory" in refusal(tmp_path / "b.png")
+
+
+def test_what_would_wait_for_another_program_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(tmp_path / "b.png"))
+    for name in ("a.png", "b.png"):
+        for read in (read_image, check_header):
+            assert "(no regular file)" in refusal(tmp_path / name, read)
+
+
+def test_a_name_that_is_no_utf_8_can_be_printed(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        read_image(tmp_path / os.fsdecode(b"a\xff\n\xc3\xa9.png"))
+    assert (
+        str(caught.value).encode()
+        == f"{tmp_path}/a\\xff\\né.png: not a readable image (".encode() + b"No such file or directory)"
+    )
+
+
+def test_a_warning_of_the_decoder_names_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"{number}.png" for number in range(5)]
+    for name in names:
+        Image.new("L", (4, 4)).save(tmp_path / name)
+    with warnings.catch_warnings(), console.log_to(tmp_path / "log.txt"):
+        warnings.simplefilter("always")
+        for name in names * 2:
+            with image_file._opened(tmp_path / name):
+                warnings.warn("corrupt", stacklevel=1)
+        warnings.warn("of no file", stacklevel=1)
+    lines = [*(f"warning: {tmp_path / name}: corrupt" for name in names[:3]), "warning: more files: corrupt"]
+    assert capsys.readouterr().out.splitlines() == [*lines, "warning: of no file"]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")

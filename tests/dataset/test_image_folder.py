@@ -84,6 +84,14 @@ def test_hidden_folders_are_no_classes(tmp_path: Path) -> None:
     assert load(str(tmp_path), 8).classes == ["cat", "dog"]
 
 
+def test_the_only_image_of_a_class_is_trained_on(tmp_path: Path) -> None:
+    tree(tmp_path, cat=9, dog=1)
+    for seed in range(5):
+        splits = load(str(tmp_path), 8, test_fraction=0.5, seed=seed)
+        assert 1 in classes(splits.train).tolist()
+        assert set(classes(splits.test).tolist()) == {0}
+
+
 def split_names(splits: Splits) -> tuple[set[Path], set[Path]]:
     return set(files(splits.train)), set(files(splits.test))
 

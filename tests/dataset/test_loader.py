@@ -13,8 +13,9 @@ from dlrun.dataset.batch import Batch, inputs, size
 from dlrun.dataset.field import Field, Image, Label, Mask, Sizes, images
 from dlrun.dataset.fitted import Fitted
 from dlrun.dataset.image_folder import FileSource
-from dlrun.dataset.loader import Loader
+from dlrun.dataset.loader import Loader, _out_of_worker
 from dlrun.dataset.source import MapStyle, TensorSource, labelled
+from dlrun.errors import RunError
 
 COUNT = 23
 AUGMENT = Augment(crop=2, flip=0.5, rotate=20, erase=0.5, mixup=0.3)
@@ -156,6 +157,42 @@ def test_an_empty_split_of_files_has_no_batches(in_memory: bool) -> None:
     files = FileSource([], torch.zeros(0, dtype=torch.int64), image_size=8, channels=3)
     empty = loader(source=resized(files), in_memory=in_memory)
     assert list(empty.epoch()) == []
+
+
+class Broken(TensorSource):
+    """A source that fails, and says so in several lines."""
+
+    def __getitem__(self, index: int) -> Batch:
+        raise KeyError("no such\nthing")
+
+
+@pytest.mark.parametrize(("workers", "kind"), [(0, KeyError), (1, RunError)])
+def test_a_failure_in_a_worker_is_one_line(workers: int, kind: type[Exception]) -> None:
+    broken = loader(source=Broken(source().tensors), in_memory=False, workers=workers)
+    with pytest.raises(kind) as caught:
+        list(broken.epoch())
+    if workers:
+        where = "dataset.workers=0 shows where, and log.txt"
+        expected = f"dataset.workers=1: a worker process failed (KeyError: 'no such\\nthing'); {where}"
+        assert str(caught.value) == expected
+
+
+def test_shared_memory_that_is_too_small_is_named_with_the_remedy() -> None:
+    reason = "RuntimeError: unable to allocate shared memory(shm) for file </torch_9_1_0>: No space left on device (28)"
+    whole = RuntimeError(
+        f"Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback ...\n  File\n{reason}\n"
+    )
+    killed = RuntimeError(
+        "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's workers are out of"
+        " shared memory. Please try to raise your shared memory limit."
+    )
+    for error in (whole, killed):
+        found = _out_of_worker(error, 2)
+        assert isinstance(found, RunError)
+        assert str(found).startswith("dataset.workers=2: /dev/shm is too small for the workers' batches (")
+        assert "; dataset.workers=0 does without, or" in str(found)
+        assert "Traceback" not in str(found)
+    assert _out_of_worker(RuntimeError("CUDA out of memory"), 2) is None
 
 
 FIELDS: dict[str, Field] = {"image": Image(), "mask": Mask(), "target": Label()}
