@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python
 
-.PHONY: help install check lint types test slow quick torture format bench experiments clean
+.PHONY: help install check lint types test slow quick torture format bench margins experiments clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
@@ -46,6 +46,9 @@ bench:  ## the claims about speed, each against a peer (needs DLRUN_DATA, and: p
 	$(PYTHON) -m benchmarks.finetune_resnet50
 	$(PYTHON) -m benchmarks.attack_pgd
 	$(PYTHON) -m benchmarks.grad_cam
+
+margins:  ## try the claims of the embedded experiments on five seeds and 1, 2 and 4 threads
+	$(PYTHON) -m benchmarks.margins
 
 experiments:  ## run all experiments (needs DLRUN_DATA); the report goes to docs/experiments
 	$(PYTHON) -m dlrun reproduce all=true report=docs/experiments

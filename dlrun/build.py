@@ -88,22 +88,22 @@ def parts(
         UserError: anything in the config is wrong.
     """
     options = trainer_options(config)
-    place = device.choose(options.device)
+    chosen = device.choose(options.device)
     seeding.seed_everything(config.seed, options.deterministic)
     sizes_known = None not in (config.dataset.image_size, config.dataset.num_classes)
     made = network(config, task(config)) if sizes_known else None
     loaded = None
     if with_data:
         streamed = config if in_memory else updated(config, {"dataset.memory_budget": 0.0})
-        loaded = data(streamed, place, options.limit_batches, known_classes)
+        loaded = data(streamed, chosen, options.limit_batches, known_classes)
         config = updated(config, {f"dataset.{key}": value for key, value in loaded.facts.items()})
     meaning = task(config)
     if loaded is not None:
         check_needs(meaning, loaded)
-    whole = model(config, meaning, place, load_weights, made)
+    whole = model(config, meaning, chosen, load_weights, made)
     if options.channels_last:  # convolutions hand the format on from their weights
         whole = whole.to(memory_format=torch.channels_last)
-    return Parts(config, place, Precision(options.precision, place), meaning, whole, loaded)
+    return Parts(config, chosen, Precision(options.precision, chosen), meaning, whole, loaded)
 
 
 def data(

@@ -76,8 +76,8 @@ def judge(bounds: Mapping[str, Any] | None, result: Mapping[str, Any]) -> list[d
     """Compare a run's result with its bounds, both ends included.
 
     Returns:
-        For each bound ``metric``, ``claim`` (in words), ``value`` and ``met``. A metric that is missing or NaN meets
-        nothing; a bound whose ends are null is left out.
+        For each bound ``metric``, ``claim`` (in words), ``value``, ``met``, and ``bounds`` (in numbers, by end). A
+        metric that is missing or NaN meets nothing; a bound whose ends are null is left out.
     """
     values = {name: float(result[name]) for name in BESIDES if name in result} | result.get("metrics", {})
     judged = []
@@ -90,7 +90,7 @@ def judge(bounds: Mapping[str, Any] | None, result: Mapping[str, Any]) -> list[d
         met = value is not None and all(
             limit is not None and (value >= limit if end == "min" else value <= limit) for end, limit in numbers.items()
         )
-        judged.append({"metric": name, "claim": _words(ends, numbers), "value": value, "met": met})
+        judged.append({"metric": name, "claim": _words(ends, numbers), "value": value, "met": met, "bounds": numbers})
     return judged
 
 
