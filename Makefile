@@ -40,7 +40,7 @@ format:  ## let ruff fix and format the code
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-bench:  ## the claims about speed, each against a peer (needs DLRUN_DATA, and: pip install -e '.[bench]')
+bench:  ## the claims about speed, each against a peer (needs DLRUN_DATA, and: pip install 'dlrun[bench]')
 	$(PYTHON) -m benchmarks.train_mnist
 	$(PYTHON) -m benchmarks.checkpoint_cost
 	$(PYTHON) -m benchmarks.finetune_resnet50
