@@ -1,12 +1,14 @@
-"""A run of version 0.1 opens with every verb, and continues."""
+"""Runs of version 0.1 open with every verb, and continue: a training, and a fine-tuning of another run's network."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.conftest import Dlrun, result
 
@@ -28,6 +30,7 @@ def old(tmp_path: Path) -> Path:
         ("explain", "explainer=saliency", "limit=2", "randomize=false", "steps=0"),
         ("visualize", "visualizer=class_templates"),
         ("export", "format=state_dict"),
+        ("predict", "input=digit.png"),
         ("inspect",),
     ],
     ids=lambda verb: verb[0],
@@ -35,6 +38,7 @@ def old(tmp_path: Path) -> Path:
 def test_every_verb_opens_it(dlrun: Dlrun, old: Path, verb: tuple[str, ...]) -> None:
     before = {file: file.read_bytes() for file in old.rglob("*") if file.is_file()}
     name, *overrides = verb
+    Image.new("L", (8, 8), 100).save("digit.png")
     ended = dlrun(name, "run=old", *overrides, "hydra.run.dir=new")
     assert ended.status == 0, ended.err
     assert result(Path("new"))["status"] == "completed"
@@ -56,3 +60,25 @@ def test_it_is_finished_and_can_be_extended(dlrun: Dlrun, old: Path) -> None:
     assert extended[:3] == rows
     assert len(extended) == 1 + 4
     assert torch.load(old / "checkpoints" / "last.pt", weights_only=True)["cursor"]["epoch"] == 4
+
+
+def test_a_replay_gives_the_same_numbers(dlrun: Dlrun, old: Path) -> None:
+    ended = dlrun("replay", "run=old", "hydra.run.dir=again")
+    assert ended.status == 0 or "; environment: " in ended.err  # another processor rounds otherwise, which is said
+    was, now = (np.loadtxt(f"{run}/metrics.csv", delimiter=",", skiprows=1) for run in ("old", "again"))
+    np.testing.assert_allclose(now, was, rtol=1e-4)
+
+
+def test_a_fine_tuning_is_read_finished_and_extended(dlrun: Dlrun, tmp_path: Path) -> None:
+    shutil.copytree(OLD.parent / "finetune_of_0_1", "tuned")
+    assert dlrun("evaluate", "run=tuned", "hydra.run.dir=evaluated").status == 0
+    was, now = (result(Path(name))["metrics"]["test/accuracy"] for name in ("tuned", "evaluated"))
+    assert now == pytest.approx(was)
+    ended = dlrun("finetune", "run=tuned", "cache=cache")
+    assert ended.status == 0, ended.err
+    assert "finished already" in ended.out
+    rows = Path("tuned/metrics.csv").read_text().splitlines()
+    ended = dlrun("finetune", "run=tuned", "trainer.epochs=3", "cache=cache")
+    assert ended.status == 0, ended.err
+    assert Path("tuned/metrics.csv").read_text().splitlines()[:3] == rows
+    assert result(Path("tuned"))["epochs"] == 3

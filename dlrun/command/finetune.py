@@ -45,9 +45,11 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     check_targets(config)
     config, file = choose_weights(config)
     check(config)
+    state = checkpoint.newest(run.path)
+    if state is None and file is not None and not file.is_file():
+        raise UserError(f"weights={file}: no such file; expected one with the weights of the run's network")
     parts = build.parts(config, in_memory=False, load_weights=False)
     network = parts.model.network
-    state = checkpoint.newest(run.path)
     if state is not None:
         network.load_state_dict(state["model"])
     elif file is not None:
@@ -145,8 +147,6 @@ def choose_weights(config: DictConfig) -> tuple[DictConfig, Path | None]:
     elif isinstance(name, str):
         found = pretrained.find(name, config.weights)
         return updated(config, filled(config, asdict(found.preprocessing))), found.path
-    if config.weights is not None and not Path(config.weights).is_file():
-        raise UserError(f"weights={config.weights}: no such file; expected one with the weights of the run's network")
     return config, None if config.weights is None else Path(config.weights)
 
 
