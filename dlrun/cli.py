@@ -16,6 +16,7 @@ from dlrun.errors import RunError, UserError, sentence
 TYPE_CHECKING = False  # as typing's own, which takes a moment to import
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from typing import NoReturn, TypeVar
 
     from dlrun.config.compose import Request
@@ -91,12 +92,21 @@ def run(arguments: list[str]) -> int:
 
 
 def run_verb(verb: str, arguments: list[str]) -> int:
-    """Run a verb on the config that its arguments compose (Hydra's grammar and flags); the exit status.
+    """Run a verb on the config that its arguments compose; the exit status. See :func:`perform`."""
+    return perform(verb, arguments)[0]
+
+
+def perform(verb: str, arguments: list[str]) -> tuple[int, Path | None]:
+    """Run a verb on the config that its arguments compose (Hydra's grammar and flags).
+
+    Returns:
+        The exit status, and the folder of the run or the sweep; None where nothing was to be run.
 
     Raises:
         UserError: the command line or the config is wrong.
     """
-    sys.path.append(os.getcwd())  # a user's own model.py; last, so that it hides nothing
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # a user's own model.py; last, so that it hides nothing
     from dlrun.config.meant import meant
 
     words = meant(verb, arguments)
@@ -108,15 +118,16 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     request = understood(lambda: compose.parse(verb, words), None)
     with compose.FrontDoor.opened(request) as door:
         if understood(lambda: shown.shows(door), request):
-            return 0
+            return 0, None
         say_taken(request, arguments, words)
         if door.sweeps():
             plan = understood(door.plan, request)
-            return run_sweep(plan, lambda: understood(lambda: door.sweep(plan, job), request))
+            status = run_sweep(plan, lambda: understood(lambda: door.sweep(plan, job), request))
+            return status, None if plan.config.sweep.dry_run else plan.folder
         failure = understood(lambda: door.run(job), request)
     if failure is not None:
         raise failure
-    return 0
+    return 0, door.folder
 
 
 def say_taken(request: Request, typed: list[str], words: list[str]) -> None:
