@@ -9,6 +9,7 @@ from dlrun import paths
 from dlrun.api import table
 from dlrun.api.run import Run
 from dlrun.errors import UserError
+from dlrun.record import csv_file
 
 
 class Sweep:
@@ -29,7 +30,7 @@ class Sweep:
     @property
     def runs(self) -> list[Run]:
         """The jobs in the order of the table."""
-        return [Run(self.folder / row["folder"]) for row in table.rows(self.folder / "sweep.csv")]
+        return [Run(self.folder / row["folder"]) for row in csv_file.rows(self.folder / "sweep.csv")]
 
     @property
     def best(self) -> Run:
@@ -48,4 +49,4 @@ class Sweep:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        return table.html(table.rows(self.folder / "sweep.csv"))
+        return table.html(csv_file.rows(self.folder / "sweep.csv"))

@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from dlrun.record.csv_file import rows
+
 Row = dict[str, Any]
 
 
 def read(file: Path) -> Any:
-    """A table: a DataFrame where pandas is installed, else :func:`rows`."""
+    """A table: a DataFrame where pandas is installed, else a list of dicts."""
     if importlib.util.find_spec("pandas"):
         import pandas
 
         return pandas.DataFrame(rows(file))
     return rows(file)
-
-
-def rows(file: Path) -> list[Row]:
-    """The rows of a CSV file by column, numbers as numbers and empty cells as None; none where there is no file."""
-    if not file.is_file():
-        return []
-    with file.open(newline="", encoding="utf-8") as stream:
-        return [{key: _value(text) for key, text in row.items()} for row in csv.DictReader(stream)]
-
-
-def _value(text: str) -> int | float | str | None:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text or None
 
 
 def html(rows: Sequence[Row]) -> str:

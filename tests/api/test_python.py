@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 import dlrun as python
-from dlrun.api import call, table
+from dlrun.api import call
 from dlrun.api.run import Run
+from dlrun.record import csv_file
 from tests.conftest import QUICK, Dlrun
 from tests.conftest import result as result_of
 
@@ -60,7 +61,7 @@ def test_a_training_and_its_model(dlrun: Dlrun, tmp_path: Path) -> None:
 
     with (run.folder / "metrics.csv").open() as stream:
         losses = [float(row["val/loss"]) for row in csv.DictReader(stream)]
-    assert [row["val/loss"] for row in table.rows(run.folder / "metrics.csv")] == losses
+    assert [row["val/loss"] for row in csv_file.rows(run.folder / "metrics.csv")] == losses
     assert list(run.history["val/loss"]) == losses
 
     # By hand: the normalisation, the one layer, the softmax.
