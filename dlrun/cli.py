@@ -76,6 +76,12 @@ def run(arguments: list[str]) -> int:
         from dlrun.config import completion
 
         print(completion.answer(rest))
+    elif verb == "tensorboard" and not {"-h", "--help"} & {*rest}:
+        from dlrun.logger import board
+
+        board.serve(rest)
+    elif verb == "tensorboard":
+        print(help.TENSORBOARD)
     elif verb not in paths.verbs():
         from dlrun.config import beginnings
 
