@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     Made = TypeVar("Made")
 
+SHOWING = ("-c", "--cfg", "-i", "--info", "--hydra-help")
+"""Flags that print something in place of a run."""
+
 
 def main() -> NoReturn:
     """Run the command line of this process and exit: 0 done, 1 failed, 2 wrong input, 130 or 143 interrupted."""
@@ -93,7 +96,12 @@ def run(arguments: list[str]) -> int:
     elif verb == "reproduce" and not rest:
         print(help.experiments())
     else:
-        return run_verb(verb, rest)
+        status, folder = perform(verb, rest)
+        if folder is not None:
+            from dlrun.run import closing
+
+            closing.say(verb, folder)
+        return status
     return 0
 
 
@@ -116,7 +124,20 @@ def perform(verb: str, arguments: list[str]) -> tuple[int, Path | None]:
     from dlrun.config.meant import meant
 
     words = meant(verb, arguments)
+    from dlrun import console
+
+    if not any(word.startswith(SHOWING) for word in words):
+        console.wait("loading")
+    try:
+        return _performed(verb, arguments, words)
+    finally:
+        console.rest()
+
+
+def _performed(verb: str, arguments: list[str], words: list[str]) -> tuple[int, Path | None]:
+    """The same with words that were read as they were meant."""
     from dlrun.config import compose, shown
+    from dlrun.run.closing import telling
     from dlrun.run.job import run_job
     from dlrun.run.sweep import run_sweep
 
@@ -128,9 +149,11 @@ def perform(verb: str, arguments: list[str]) -> tuple[int, Path | None]:
         say_taken(request, arguments, words)
         if door.sweeps():
             plan = understood(door.plan, request)
-            status = run_sweep(plan, lambda: understood(lambda: door.sweep(plan, job), request))
+            with telling(verb, lambda: plan.folder):
+                status = run_sweep(plan, lambda: understood(lambda: door.sweep(plan, job), request))
             return status, None if plan.config.sweep.dry_run else plan.folder
-        failure = understood(lambda: door.run(job), request)
+        with telling(verb, lambda: door.folder):
+            failure = understood(lambda: door.run(job), request)
     if failure is not None:
         raise failure
     return 0, door.folder

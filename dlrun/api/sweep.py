@@ -30,7 +30,7 @@ class Sweep:
     @property
     def runs(self) -> list[Run]:
         """The jobs in the order of the table."""
-        return [Run(self.folder / row["folder"]) for row in csv_file.rows(self.folder / "sweep.csv")]
+        return [Run(self.folder / str(row["folder"])) for row in csv_file.rows(self.folder / "sweep.csv")]
 
     @property
     def best(self) -> Run:
