@@ -10,6 +10,7 @@ import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -208,6 +209,6 @@ def log_to(file: Path) -> Iterator[None]:
 
 def _wrapped(text: str) -> str:
     """Lines that end between words; a path stays whole, so that it can be copied."""
-    how = {"width": terminal.width - 1, "break_long_words": False, "break_on_hyphens": False}
+    fill = partial(textwrap.fill, width=terminal.width - 1, break_long_words=False, break_on_hyphens=False)
     lines = text.splitlines() or [""]
-    return "\n".join(line if len(line) < terminal.width else textwrap.fill(line, **how) for line in lines)
+    return "\n".join(line if len(line) < terminal.width else fill(line) for line in lines)
