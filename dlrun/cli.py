@@ -16,11 +16,15 @@ from dlrun.errors import RunError, UserError, sentence
 TYPE_CHECKING = False  # as typing's own, which takes a moment to import
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from typing import NoReturn, TypeVar
 
     from dlrun.config.compose import Request
 
     Made = TypeVar("Made")
+
+SHOWING = ("-c", "--cfg", "-i", "--info", "--hydra-help")
+"""Flags that print something in place of a run."""
 
 
 def main() -> NoReturn:
@@ -75,6 +79,12 @@ def run(arguments: list[str]) -> int:
         from dlrun.config import completion
 
         print(completion.answer(rest))
+    elif verb == "tensorboard" and not {"-h", "--help"} & {*rest}:
+        from dlrun.logger import board
+
+        board.serve(rest)
+    elif verb == "tensorboard":
+        print(help.TENSORBOARD)
     elif verb not in paths.verbs():
         from dlrun.config import beginnings
 
@@ -86,21 +96,48 @@ def run(arguments: list[str]) -> int:
     elif verb == "reproduce" and not rest:
         print(help.experiments())
     else:
-        return run_verb(verb, rest)
+        status, folder = perform(verb, rest)
+        if folder is not None:
+            from dlrun.run import closing
+
+            closing.say(verb, folder)
+        return status
     return 0
 
 
 def run_verb(verb: str, arguments: list[str]) -> int:
-    """Run a verb on the config that its arguments compose (Hydra's grammar and flags); the exit status.
+    """Run a verb on the config that its arguments compose; the exit status. See :func:`perform`."""
+    return perform(verb, arguments)[0]
+
+
+def perform(verb: str, arguments: list[str]) -> tuple[int, Path | None]:
+    """Run a verb on the config that its arguments compose (Hydra's grammar and flags).
+
+    Returns:
+        The exit status, and the folder of the run or the sweep; None where nothing was to be run.
 
     Raises:
         UserError: the command line or the config is wrong.
     """
-    sys.path.append(os.getcwd())  # a user's own model.py; last, so that it hides nothing
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # a user's own model.py; last, so that it hides nothing
     from dlrun.config.meant import meant
 
     words = meant(verb, arguments)
+    from dlrun import console
+
+    if not any(word.startswith(SHOWING) for word in words):
+        console.wait("loading")
+    try:
+        return _performed(verb, arguments, words)
+    finally:
+        console.rest()
+
+
+def _performed(verb: str, arguments: list[str], words: list[str]) -> tuple[int, Path | None]:
+    """The same with words that were read as they were meant."""
     from dlrun.config import compose, shown
+    from dlrun.run.closing import telling
     from dlrun.run.job import run_job
     from dlrun.run.sweep import run_sweep
 
@@ -108,15 +145,18 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     request = understood(lambda: compose.parse(verb, words), None)
     with compose.FrontDoor.opened(request) as door:
         if understood(lambda: shown.shows(door), request):
-            return 0
+            return 0, None
         say_taken(request, arguments, words)
         if door.sweeps():
             plan = understood(door.plan, request)
-            return run_sweep(plan, lambda: understood(lambda: door.sweep(plan, job), request))
-        failure = understood(lambda: door.run(job), request)
+            with telling(verb, lambda: plan.folder):
+                status = run_sweep(plan, lambda: understood(lambda: door.sweep(plan, job), request))
+            return status, None if plan.config.sweep.dry_run else plan.folder
+        with telling(verb, lambda: door.folder):
+            failure = understood(lambda: door.run(job), request)
     if failure is not None:
         raise failure
-    return 0
+    return 0, door.folder
 
 
 def say_taken(request: Request, typed: list[str], words: list[str]) -> None:

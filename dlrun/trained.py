@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from dlrun import build, paths
 from dlrun.build import Parts
 from dlrun.config.frozen import updated
+from dlrun.config.invocation import Invocation
 from dlrun.config.targets import check_targets
 from dlrun.errors import UserError
 from dlrun.model import pretrained
@@ -41,15 +42,21 @@ def open_trained(config: DictConfig, run: Run, with_data: bool = True) -> Traine
     Raises:
         UserError: neither a run nor weights are given, or anything in the config is wrong.
     """
+    trained = load(config, run.invocation, with_data)
+    run.save_config(trained.config)
+    return trained
+
+
+def load(config: DictConfig, invocation: Invocation, with_data: bool = True) -> Trained:
+    """The same for a command that has no run of its own; nothing is written."""
     check_targets(config)
-    config, classes = choose_weights(config, run)
+    config, classes = choose_weights(config, invocation)
     parts = build.parts(config, with_data or classes is None, known_classes=known_classes(config))
     parts.model.eval()
-    run.save_config(parts.config)
     return Trained(**vars(parts), classes=parts.data.classes if parts.loaded else classes or [])
 
 
-def choose_weights(config: DictConfig, run: Run) -> tuple[DictConfig, list[str] | None]:
+def choose_weights(config: DictConfig, invocation: Invocation) -> tuple[DictConfig, list[str] | None]:
     """Find the weights, which the config then names as a file, and the names of the classes that they tell apart.
 
     ``dataset=imagenet`` stands for what torchvision's weights were trained on: it takes their sizes, mean and std, but
@@ -66,15 +73,15 @@ def choose_weights(config: DictConfig, run: Run) -> tuple[DictConfig, list[str] 
         folder = paths.find_run(config.run)
         of_run = OmegaConf.load(folder / "config.yaml").dataset
         own = {f"dataset.{key}": of_run[key] for key in OF_THE_MODEL if key in of_run}
-        values = {key: value for key, value in own.items() if key not in run.invocation.keys}
+        values = {key: value for key, value in own.items() if key not in invocation.keys}
         values["weights"] = config.weights or str(folder / "checkpoints" / "best.pt")
         return updated(config, values), known_classes(config) or numbers_of(config)
     numbers = numbers_of(config)
-    is_imagenet, name = run.invocation.choices.get("dataset") == "imagenet", torchvision_name(config.model)
+    is_imagenet, name = invocation.choices.get("dataset") == "imagenet", torchvision_name(config.model)
     if is_imagenet and name is not None:
         found = pretrained.find(name, config.weights or "DEFAULT")
         filled = {f"dataset.{key}": value for key, value in asdict(found.preprocessing).items()}
-        own = {key: value for key, value in filled.items() if key not in run.invocation.keys}
+        own = {key: value for key, value in filled.items() if key not in invocation.keys}
         config = updated(config, {**own, "weights": str(found.path)})
     if config.weights is None:
         raise UserError("weights: none given; expected run=DIR, or model=NAME weights=FILE dataset=NAME")

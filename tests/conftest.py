@@ -21,6 +21,7 @@ QUICK = (
     "trainer.epochs=2",
     "callback.tensorboard.images=0",
     "callback.tensorboard.graph=false",
+    "callback.curves=null",
 )
 
 

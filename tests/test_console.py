@@ -1,51 +1,175 @@
-"""Names and errors as text: whatever a terminal can show, and with the file that they are about."""
+"""What a terminal and a pipe show: whole words at any width, few lines, bars on a terminal alone."""
 
 from __future__ import annotations
 
-import errno
-import os
-import subprocess
-import sys
-import unicodedata
+import io
+import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+from torch import nn
 
-from dlrun.errors import sentence
-from dlrun.files import appending
-from dlrun.paths import shown
+from dlrun import console
+from dlrun.attack.pgd import PGD
+from dlrun.callback.progress import Progress, has_line
+from dlrun.interrupt import Interrupted
+from dlrun.run import closing
+from tests.conftest import QUICK, Dlrun
 
-
-def test_a_terminal_without_a_letter_ends_nothing(tmp_path: Path) -> None:
-    script = "from dlrun import console\nwith console.log_to(Path('log')): console.say('é \\udcff 斑')"
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    command = [sys.executable, "-c", f"from pathlib import Path\n{script}"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)
-    assert done.stdout == b"\\xe9 \\udcff \\u6591\n"
-    assert (tmp_path / "log").read_bytes() == "é \\udcff 斑\n".encode()
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("zèbre 斑马 👩‍🚀.png", "zèbre 斑马 👩‍🚀.png"),
-        (unicodedata.normalize("NFD", "é"), "é"),
-        (os.fsdecode(b"caf\xe9\xff"), "caf\\xe9\\xff"),
-        ("two\nlines\x1b[2J\u2028", "two\\nlines\\x1b[2J\\u2028"),
-    ],
-)
-def test_a_path_is_text_of_one_line(name: str, text: str) -> None:
-    assert shown(name) == text
-    assert shown(Path("a") / name) == f"a/{text}"
+METRICS = {"train/loss": 0.67824, "train/accuracy": 0.78131, "val/loss": 0.40302, "val/accuracy": 0.89581}
 
 
-@pytest.mark.parametrize("name", ["runs/a", b"runs/a"])
-def test_an_error_of_the_system_names_its_file(name: str | bytes) -> None:
-    expected = "runs/a: cannot be written or read: No space left on device; earlier files are intact"
-    assert sentence(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)) == expected
+def screen(monkeypatch: pytest.MonkeyPatch, width: int, live: bool = True) -> io.StringIO:
+    """A terminal of so many columns, or a pipe, in the place of the real one."""
+    file = io.StringIO()
+    monkeypatch.setenv("TERM", "xterm")
+    shown = Console(file=file, force_terminal=live, width=width, soft_wrap=True, highlight=False, markup=False)
+    monkeypatch.setattr(console, "terminal", shown)
+    return file
 
 
-def test_a_full_disk_is_named() -> None:
-    with pytest.raises(OSError, match="No space left") as caught, appending(Path("/dev/full")) as stream:
-        stream.write("more")
-    assert caught.value.filename == "/dev/full"
+def epochs(progress: Progress, last: int, stopped: str | None = None, metrics: dict[str, float] = METRICS) -> None:
+    for epoch in range(1, last + 1):
+        trainer: Any = SimpleNamespace(
+            monitor="val/accuracy",
+            cursor=SimpleNamespace(epoch=epoch, stopped=stopped),
+            extent=SimpleNamespace(last_epoch=last),
+        )
+        progress.on_epoch_end(trainer, metrics, improved=epoch == 1)
+
+
+@pytest.mark.parametrize("width", [160, 80, 60])
+def test_epoch_lines_break_between_figures(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    file = screen(monkeypatch, width)
+    epochs(Progress(), 3)
+    lines = file.getvalue().splitlines()
+    assert len(lines) == {160: 3, 80: 3, 60: 6}[width]
+    assert all(len(line) < width for line in lines)
+    if width == 160:
+        assert lines[0].startswith(
+            "epoch 1/3  train/loss 0.6782  train/accuracy 0.7813  val/loss 0.4030  val/accuracy "
+        )
+    else:
+        said = " ".join(lines[0].split() if width == 80 else (lines[0] + lines[1]).split())
+        assert said == "epoch 1/3 loss 0.6782 (val 0.4030) accuracy 0.7813 (val 0.8958) 0.0 s *"
+
+
+def test_a_pipe_has_the_whole_line_and_of_many_epochs_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = screen(monkeypatch, console.WIDTH, live=False)
+    epochs(Progress(), 200)
+    lines = file.getvalue().splitlines()
+    assert [int(line.split("/")[0].split()[-1]) for line in lines] == [1, *range(10, 201, 10)]
+    assert all("val/accuracy 0.8958" in line and "images/s" in line for line in lines)
+    assert all(has_line(epoch, 20) for epoch in range(1, 21))
+    assert len([epoch for epoch in range(1, 1001) if has_line(epoch, 1000)]) <= 21
+    epochs(Progress(), 2, stopped="patience")
+    assert len(file.getvalue().splitlines()) == len(lines) + 2
+
+
+@pytest.mark.parametrize("width", [100, 72, 60, 30])
+def test_tables_lose_no_letter(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    file = screen(monkeypatch, width)
+    headers = ["job", "val/accuracy", "test/accuracy", "explained_probability", "seconds"]
+    table = Table(*headers, title="a sweep")
+    table.add_row("optimizer.lr-0.1", "0.9375", "0.9526", "0.5", "16.0")
+    console.say(table)
+    said = re.sub(r"\x1b\[[0-9;]*m", "", file.getvalue())
+    assert "…" not in said
+    assert max(map(len, said.splitlines())) <= max(width, 40)
+    for word in ("a sweep", "optimizer.lr-0.1", "0.9375", "0.9526", "seconds", "explained", "probability"):
+        assert word in said
+
+
+def test_text_is_broken_between_words_and_paths_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = screen(monkeypatch, 40)
+    path = "runs/train/lenet-digits/2026-11-26_04-53-41/figures"
+    console.say(f"650 parameters; 1,294 images to train, 144 to validate: {path}")
+    assert file.getvalue().splitlines() == ["650 parameters; 1,294 images to train,", "144 to validate:", path]
+
+
+def test_bars_are_drawn_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for live in (True, False):
+        file = screen(monkeypatch, 80, live)
+        console.wait("loading")
+        console.say("said")
+        assert console._drawn is None
+        assert list(console.track(range(3), "pictures", 3)) == [0, 1, 2]
+        with console.bar("outer", 2) as advance:
+            advance(1)
+            assert list(console.track("ab", "inner")) == ["a", "b"]
+            assert (console._drawn is not None) == live
+        assert console._drawn is None
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", file.getvalue())
+        assert ("loading" in text and "pictures" in text) if live else text == "said\n"
+
+
+def test_no_color_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    file = screen(monkeypatch, 80)
+    with console.bar("pictures", 2) as advance:
+        advance(1)
+    assert "pictures" in file.getvalue()
+    assert not re.search(r"\x1b\[[0-9;]*\b(3[0-9]|38|9[0-7])[0-9;]*m", file.getvalue())
+
+
+def test_an_attack_counts_its_looks_while_it_is_at_work() -> None:
+    attack, seen = PGD(eps=0.1, steps=4), list[int]()
+
+    class Watched(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(attack.looks_so_far)
+            return images.flatten(1)[:, :2] + torch.tensor([9.0, 0.0])  # nothing fools it
+
+    for _ in range(2):
+        attack(Watched(), torch.full((3, 1, 2, 2), 0.5), torch.zeros(3, dtype=torch.int64))
+        assert attack.looks_so_far == attack.queries == 3 * len(seen)
+    assert seen == [3 * number for number in range(1, len(seen) + 1)]
+    assert attack.at(0.2).looks_so_far == 0
+
+
+def test_a_training_ends_with_what_to_type_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = Path("runs/train/lenet-digits/now")
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints" / "last.pt").touch()
+    config: dict[str, Any] = {
+        "verb": "train",
+        "name": "a",
+        "task": {"_target_": "dlrun.task.classification.Classification"},
+        "dataset": {"image_size": 28, "shape": None},
+    }
+    OmegaConf.save(config, run / "config.yaml")
+    verbs = [line.split()[1:3] for line in closing.following("train", run)]
+    assert verbs == [["explain", "run=last"], ["attack", "run=last"], ["predict", "run=last"], ["tensorboard"]]
+    assert closing.following("attack", run) == []
+    config["dataset"]["shape"] = [2]
+    elsewhere = Path("my runs/a")
+    elsewhere.mkdir(parents=True)
+    OmegaConf.save(config, elsewhere / "config.yaml")
+    assert closing.following("train", elsewhere)[0] == "dlrun evaluate run='my runs/a'"
+
+
+def test_an_interruption_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a").mkdir()
+    Path("sweep").mkdir()
+    Path("sweep/sweep.yaml").touch()
+    for verb, folder, said in (
+        ("train", "a", "interrupted; dlrun train run=a goes on"),
+        ("attack", "a", "interrupted; what there is lies in a"),
+        ("train", "sweep", "interrupted; the same command with hydra.sweep.dir=sweep goes on"),
+        ("train", "gone", "interrupted by SIGINT"),
+    ):
+        with pytest.raises(Interrupted, match=re.escape(said)), closing.telling(verb, lambda: Path(folder)):  # noqa: B023
+            raise Interrupted(2)
+
+
+def test_a_pipe_ends_with_the_folder(dlrun: Dlrun) -> None:
+    ended = dlrun("train", *QUICK, "hydra.run.dir=a")
+    assert ended.out.splitlines()[-1] == "run folder: a"

@@ -31,6 +31,7 @@ import dlrun.command.train
 import dlrun.dataset.digits
 import dlrun.task.classification  # noqa: F401
 from dlrun import cli
+from dlrun.logger.tensorboard import ENTRIES
 from tests.conftest import QUICK
 
 COMMAND = [
@@ -111,7 +112,13 @@ def fingerprint(run: Path) -> dict[str, object]:
 
 
 def points(run: Path) -> dict[str, object]:
-    """Every point of a run's TensorBoard page, by kind and tag; of times only that they are there."""
+    """Every point of a run's TensorBoard page, by kind and tag, in all its entries."""
+    entries = {split: points_of(run / place) for split, place in ENTRIES.items() if (run / place).is_dir()}
+    return {**points_of(run), **{f"{split}: {tag}": all for split, one in entries.items() for tag, all in one.items()}}
+
+
+def points_of(run: Path) -> dict[str, object]:
+    """The points of one entry; of times only that they are there."""
     found = EventAccumulator(str(run), size_guidance={"scalars": 0, "images": 0, "tensors": 0}).Reload()
     scalars = {
         f"scalar {tag}": [(event.step, None if tag == TIMED else event.value) for event in found.Scalars(tag)]

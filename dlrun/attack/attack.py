@@ -39,12 +39,19 @@ class Attack(ABC):
         self.eps, self.norm, self.target = self.radii[-1], norm, target
         self.queries = 0
         """Images that models have seen in this attack's calls so far."""
+        self._victim: Victim | None = None  # of the call in progress
 
     def at(self, eps: float) -> Self:
         """The same attack with another radius; a step size left to the attack follows it."""
         other = copy.copy(self)
-        other.eps, other.queries = eps, 0
+        other.eps, other.queries, other._victim = eps, 0, None
         return other
+
+    @property
+    def looks_so_far(self) -> int:
+        """The same as :attr:`queries`, with those of the call in progress."""
+        victim = self._victim
+        return self.queries + (victim.queries if victim else 0)
 
     def __call__(self, model: nn.Module, images: Tensor, targets: Tensor, leave: bool = True) -> Tensor:
         """Attack a batch. The model is as before afterwards, and so are the images.
@@ -68,7 +75,7 @@ class Attack(ABC):
             images, targets = (tensor.clone() if tensor.is_inference() else tensor for tensor in (images, targets))
             if not bool(((images >= 0) & (images <= 1)).all()):  # NaN is neither
                 raise UserError("dataset: an attack takes values in [0,1]; found NaN or values outside")
-            victim = Victim(model)
+            self._victim = victim = Victim(model)
             if not leave:
                 attacked = self.search(victim, images, targets, leave)
             else:
@@ -82,7 +89,7 @@ class Attack(ABC):
                 attacked = images.clone()
                 if len(rows) and self.eps > 0:
                     attacked[rows] = self.search(victim, images[rows], targets[rows], leave)
-            self.queries += victim.queries
+            self.queries, self._victim = self.queries + victim.queries, None
             return attacked
 
     @abstractmethod

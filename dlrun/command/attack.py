@@ -103,6 +103,7 @@ def check(trained: Trained, loader: Loader, most: int, attack: Attack, steps: Se
     images, targets = inputs(batch).to(trained.device), batch["target"].to(trained.device)
     resist = strongest.right[chosen].to(trained.device)
     budget = sum(step.queries for step in steps)
+    console.wait("self-checks")
     checked = signs_of_masking(trained.model, attack, images, targets, resist, budget)
     console.say(
         f"self-checks: {checked.examples:,} of {len(images):,} examples, {checked.queries:,} looks at the model"
@@ -135,7 +136,7 @@ def measure(
 
     clean, steps = scores(), list[Attacked]()
     for eps in attack.radii:
-        steps.append(one_radius(trained, attack.at(eps), scores, keep))
+        steps.append(one_radius(trained, attack.at(eps), scores, keep, loader.num_images))
         low, high = wilson(int(steps[-1].right.sum()), len(clean.targets))
         console.say(
             f"eps={eps:.4g}: accuracy {steps[-1].accuracy:.4f} ({low:.4f} to {high:.4f}), {steps[-1].seconds:.1f} s"
@@ -143,8 +144,8 @@ def measure(
     return clean, steps
 
 
-def one_radius(trained: Trained, attack: Attack, scores: Scoring, keep: bool) -> Attacked:
-    """Attack all batches."""
+def one_radius(trained: Trained, attack: Attack, scores: Scoring, keep: bool, total: int) -> Attacked:
+    """Attack all batches, of so many images."""
     images: list[Tensor] = []
     linf: list[Tensor] = []
     l2: list[Tensor] = []
@@ -157,10 +158,12 @@ def one_radius(trained: Trained, attack: Attack, scores: Scoring, keep: bool) ->
             images.append(attacked.cpu())
         linf.append(largest(change).cpu())
         l2.append(length(change).cpu())
+        advance(len(clean))
         return {**batch, next(iter(batch)): attacked}
 
     started = time.perf_counter()
-    found = scores(before)
+    with console.bar(f"eps={attack.eps:.4g}", total, lambda: f"{attack.looks_so_far:,} looks at the model") as advance:
+        found = scores(before)
     seconds = time.perf_counter() - started
     return Attacked(attack.eps, found, images, torch.cat(linf), torch.cat(l2), attack.queries, round(seconds, 3))
 

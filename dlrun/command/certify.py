@@ -156,9 +156,11 @@ def _largest(logits: Tensor) -> Tensor:
 
 def certify(loader: Loader, prove: Proof, eps: float) -> Certified:
     """Try to prove the class of every image."""
-    started = time.perf_counter()
-    with torch.no_grad():
-        certain = [prove(inputs(batch).double(), batch["target"], eps).cpu() for batch in loader.epoch()]
+    started, certain = time.perf_counter(), list[Tensor]()
+    with torch.no_grad(), console.bar(f"certifying eps={eps:.4g}", loader.num_images) as advance:
+        for batch in loader.epoch():
+            certain.append(prove(inputs(batch).double(), batch["target"], eps).cpu())
+            advance(len(certain[-1]))
     return Certified(eps, torch.cat(certain), round(time.perf_counter() - started, 3))
 
 

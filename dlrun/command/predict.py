@@ -42,14 +42,16 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     classifier(trained.task, "predict")
     predictions: list[Prediction] = []
     shown: list[Tensor] = []
-    for found, images in examples.read(files, trained.config):
-        interrupt.check()
-        with torch.inference_mode(), trained.precision.autocast(), inference(trained.model):
-            logits = class_logits(trained.model(images.to(trained.device)).float())
-        top = logits.softmax(dim=1).topk(min(config.top_k, logits.shape[1]))
-        for path, places, values in zip(found, top.indices.tolist(), top.values.tolist(), strict=True):
-            predictions.append(Prediction(path, [trained.classes[place] for place in places], values))
-        shown += list(images[: SHOWN - len(shown)])
+    with console.bar("pictures", len(files)) as advance:
+        for found, images in examples.read(files, trained.config):
+            interrupt.check()
+            with torch.inference_mode(), trained.precision.autocast(), inference(trained.model):
+                logits = class_logits(trained.model(images.to(trained.device)).float())
+            top = logits.softmax(dim=1).topk(min(config.top_k, logits.shape[1]))
+            for path, places, values in zip(found, top.indices.tolist(), top.values.tolist(), strict=True):
+                predictions.append(Prediction(path, [trained.classes[place] for place in places], values))
+            shown += list(images[: SHOWN - len(shown)])
+            advance(len(found))
     say_table(predictions)
     captions = [f"{labels[0]} {values[0]:.0%}" for _, labels, values in predictions[:SHOWN]]
     with build.recorder(trained.config, run.path) as recorder:

@@ -85,7 +85,7 @@ def words(line: str) -> list[str]:
     _, *typed = f"{line}\0".split()
     last = typed.pop().removesuffix("\0")
     if not typed:
-        return [f"{verb} " for verb in [*paths.verbs(), "help", "completion"] if verb.startswith(last)]
+        return [f"{verb} " for verb in [*paths.verbs(), "tensorboard", "help", "completion"] if verb.startswith(last)]
     verb, *before = typed
     if verb == "completion":
         return [f"{shell} " for shell in SCRIPTS if shell.startswith(last)]

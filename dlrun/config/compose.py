@@ -159,6 +159,7 @@ class FrontDoor:
         self.name = request.flags.config_name or request.verb
         # What sweeps() has composed, or why it could not, if it turned out to be a single run:
         self._single: DictConfig | Exception | None = None
+        self.folder: Path | None = None  # of the single run, once that began
 
     @classmethod
     @contextmanager
@@ -215,6 +216,7 @@ class FrontDoor:
         with without_empty(Path(full.hydra.run.dir)):
             if names_time(full.hydra.run):
                 _set(full, "hydra.run.dir", str(fresh(full.hydra.run.dir)))
+            self.folder = Path(full.hydra.run.dir)
             context.callbacks.on_run_start(config=full, config_name=self.name)
             ended = run_job(task, full, "hydra.run.dir", None, context)
             context.callbacks.on_run_end(config=full, config_name=self.name, job_return=ended)

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from dlrun.config import described
 
 CONFIG_DIR = ("--config-dir", "-cd")
+TENSORBOARD = """Start TensorBoard on the folder of the runs, and print its address; Ctrl-C ends it.
+
+  dlrun tensorboard                  all runs
+  dlrun tensorboard last             the newest one; or a folder, such as that of a sweep
+  dlrun tensorboard --port 7007      TensorBoard's own flags"""
 
 
 def overview() -> str:
@@ -25,7 +30,7 @@ usage: dlrun VERB [key=value ...]
   dlrun train model=lenet dataset=mnist            choose from the groups
   dlrun train -m optimizer.lr=0.1,0.01             sweep: one run for each value, one table
   dlrun evaluate run=last                          test the newest run again
-  tensorboard --logdir runs                        look at all of it
+  dlrun tensorboard                                look at all of it
 
   dlrun VERB --help                                the verb's groups, choices and keys
   dlrun VERB --help trainer                        what the keys of a group mean
@@ -140,6 +145,8 @@ def topic(word: str, arguments: list[str]) -> str:
     from dlrun.config import described
     from dlrun.config.vocabulary import Vocabulary
 
+    if word == "tensorboard":
+        return TENSORBOARD
     if word in paths.verbs():
         return section(word, arguments[0], arguments) if arguments else verb(word, [])
     group = word.partition("=")[0]

@@ -41,7 +41,7 @@ VERBS = _by_word(
         "experiments examples demo": "dlrun reproduce",
         "list ls models datasets model dataset choices": "dlrun train --help",
         "config cfg configs": "dlrun train --cfg job",
-        "runs tensorboard tb board logs status": "tensorboard --logdir runs",
+        "runs tb board logs status": "dlrun tensorboard",
         "version": "dlrun --version",
     }
 )
@@ -109,7 +109,7 @@ KEYS = _by_word(
 
 NOTES = _by_word(
     {
-        "tensorboard tb log": "it is on; tensorboard --logdir runs shows it",
+        "tensorboard tb log": "it is on; dlrun tensorboard shows it",
         "verbose v quiet q progress loglevel": "all is said, and in the run's log.txt too",
         "savemodel save savebest": "the run's folder has checkpoints/best.pt and last.pt anyway",
     }

@@ -183,7 +183,8 @@ class Cache:
 
 def feature_bar(total: int) -> bars.Progress:
     """A bar with images per second and time left on a terminal; elsewhere it says once what is going on."""
-    if not console.terminal.is_terminal:
+    console.rest()
+    if not console.is_live():
         console.say(f"computing features: {total:,} images")
     return bars.Progress(
         bars.TextColumn("{task.description}"),
@@ -192,7 +193,7 @@ def feature_bar(total: int) -> bars.Progress:
         bars.TextColumn("{task.fields[speed]}"),
         bars.TimeRemainingColumn(),
         console=console.terminal,
-        disable=not console.terminal.is_terminal,
+        disable=not console.is_live(),
         transient=True,
     )
 

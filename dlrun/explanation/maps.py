@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from dlrun import interrupt
+from dlrun import console, interrupt
 from dlrun.attack.attack import Attack
 from dlrun.attack.ball import largest
 from dlrun.compute.precision import Precision
@@ -74,7 +74,8 @@ class Explanation:
             torch.split(self.classes[:most], self.batch_size),
             strict=True,
         )
-        for images, classes in batches:
+        total = -(-len(self.classes[:most]) // self.batch_size)
+        for images, classes in console.track(batches, f"maps by {type(explainer).__name__}", total):
             interrupt.check()
             with self.precision.autocast():
                 made.append(explainer.maps(self.model if model is None else model, images, classes))
@@ -122,12 +123,13 @@ class Explanation:
         """Deletion and insertion of maps (N, T, h, w), in so many steps."""
         measured = []
         size = max(1, self.batch_size // (2 * self.classes.shape[1]))
-        for images, classes, part in zip(
+        batches = zip(
             torch.split(self.examples.images, size),
             torch.split(self.classes, size),
             torch.split(maps, size),
             strict=True,
-        ):
+        )
+        for images, classes, part in console.track(batches, "insertion and deletion", -(-len(maps) // size)):
             interrupt.check()
             with self.precision.autocast():
                 measured.append(faithfulness.deletion_and_insertion(self.model, images, classes, part, steps))
@@ -149,7 +151,7 @@ class Explanation:
         """The sanity check of an explainer on the first images."""
         trained = self.maps(explainer, most=most)
         found = Randomization([], [], [trained[0, 0]])
-        for name, model in cascade(self.model, seed):
+        for name, model in console.track(cascade(self.model, seed), "weights drawn anew"):
             maps = self.maps(explainer, model, most)
             found.stages.append(name)
             found.correlations.append(float(rank_correlation(trained, maps).mean()))

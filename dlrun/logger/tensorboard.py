@@ -1,4 +1,8 @@
-"""A run's TensorBoard page: one run is one entry, with its hyperparameters in it."""
+"""A run's TensorBoard page: an entry with all of it, and one for each split, so that one chart has the curves of both.
+
+TensorBoard draws a chart for each tag, with a line for each entry, and sorts groups of tags by their letters, capitals
+first.
+"""
 
 from __future__ import annotations
 
@@ -23,25 +27,33 @@ SPRITE = 32
 """Side in pixels of an image on the projector."""
 RGBA = 4
 """The colour space of an image summary."""
+ENTRIES = {"train": "curves/train", "val": "curves/val"}
+"""The splits that have an entry of their own, and its folder in the run's."""
+FIRST = "Epoch"
+"""The group of their tags, which stands before all others."""
 
 
 class TensorBoard(Logger):
-    """Writes event files into the run's folder, which is one entry of TensorBoard."""
+    """Writes event files into the run's folder, and the metrics of each split into a folder of its own below it too."""
 
     name = "tensorboard"
 
     def __init__(self) -> None:
-        self._writer: SummaryWriter | None = None
+        self._writers: dict[str, SummaryWriter] = {}
 
     @property
     def writer(self) -> SummaryWriter:
-        """The writer of a new event file; made when it is first asked for."""
-        if self._writer is None:
-            seconds = [int(path.name.split(".")[3]) for path in self.files()]
+        """The writer of the run's own entry."""
+        return self._entry(".")
+
+    def _entry(self, place: str) -> SummaryWriter:
+        """The writer of a new event file in a folder of the run's; made when it is first asked for."""
+        if place not in self._writers:
+            seconds = [int(path.name.split(".")[3]) for path in _event_files(self.folder / place)]
             while seconds and time.time() < max(seconds) + 1:
                 time.sleep(0.05)  # TensorBoard reads files in their names' order, which begins with the second
-            self._writer = SummaryWriter(str(self.folder))
-        return self._writer
+            self._writers[place] = SummaryWriter(str(self.folder / place))
+        return self._writers[place]
 
     def begin(
         self,
@@ -58,9 +70,12 @@ class TensorBoard(Logger):
         self.text("config", config)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Points of curves, by tag."""
+        """Points of curves, by tag; those of training and validation on the charts that come first too."""
         for tag, value in values.items():
             self.writer.add_scalar(tag, value, step)
+            split, _, name = tag.partition("/")
+            if split in ENTRIES:
+                self._entry(ENTRIES[split]).add_scalar(f"{FIRST}/{name}", value, step)
 
     def figure(self, name: str, file: Path, png: bytes, step: int) -> None:
         """A picture, as the file has it."""
@@ -96,18 +111,17 @@ class TensorBoard(Logger):
 
     def flush(self) -> None:
         """Write out what there is."""
-        if self._writer is not None:
-            self._writer.flush()
+        for writer in self._writers.values():
+            writer.flush()
 
     def files(self) -> list[Path]:
         """The event files, those of earlier processes too."""
-        return sorted(self.folder.glob("events.out.tfevents.*"))
+        return [file for place in (".", *ENTRIES.values()) for file in _event_files(self.folder / place)]
 
     def rewind(self) -> None:
-        """Close the event file; what comes goes to a new one."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        """Close the event files; what comes goes to new ones."""
+        while self._writers:
+            self._writers.popitem()[1].close()
 
     def close(self, status: Status) -> None:
         """Write out what is left."""
@@ -141,6 +155,10 @@ class TensorBoard(Logger):
 
     def _summary(self, value: Summary.Value, step: int | None = None) -> None:
         self.writer._get_file_writer().add_summary(Summary(value=[value]), step)  # type: ignore[no-untyped-call]
+
+
+def _event_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("events.out.tfevents.*"))
 
 
 def _plain(value: Value) -> bool | float | str:

@@ -41,9 +41,10 @@ def rows(run: Path) -> list[dict[str, str]]:
 
 def test_the_folder_holds_what_the_design_says(run: Path) -> None:
     names = {str(file.relative_to(run)) for file in run.rglob("*") if file.is_file()}
-    (event_file,) = [name for name in names if name.startswith("events.out.tfevents.")]
+    event_files = [name for name in names if "events.out.tfevents." in name]
+    assert sorted(str(Path(name).parent) for name in event_files) == [".", "curves/train", "curves/val"]
     assert names == {
-        event_file,
+        *event_files,
         "config.yaml",
         "result.json",
         "metrics.csv",
@@ -51,6 +52,7 @@ def test_the_folder_holds_what_the_design_says(run: Path) -> None:
         "checkpoints/last.pt",
         "checkpoints/previous.pt",
         "checkpoints/best.pt",
+        "figures/curves.png",
         "figures/samples.png",
         "figures/confusion_matrix.png",
         "figures/most_wrong.png",
@@ -88,7 +90,7 @@ def test_checkpoints_load_safely_into_the_plain_network(run: Path) -> None:
         network.load_state_dict(checkpoint["model"])
 
 
-def test_tensorboard_has_one_entry_with_every_curve(run: Path) -> None:
+def test_tensorboard_has_an_entry_with_every_curve(run: Path) -> None:
     found = events(run)
     tags = set(found.Tags()["scalars"])
     per_epoch = {f"{split}/{name}" for split in ("train", "val", "test") for name in ("loss", "accuracy")}
@@ -99,12 +101,23 @@ def test_tensorboard_has_one_entry_with_every_curve(run: Path) -> None:
     for name in per_epoch - {"test/loss", "test/accuracy"}:
         curve = [event.value for event in found.Scalars(name)]
         assert curve == pytest.approx([float(row[name]) for row in rows(run)], rel=1e-6)
-    assert {file.name for file in run.iterdir() if file.is_dir()} == {"checkpoints", "figures"}
+    assert {file.name for file in run.iterdir() if file.is_dir()} == {"checkpoints", "curves", "figures"}
+
+
+def test_the_charts_that_tensorboard_shows_first_have_training_and_validation_in_one(run: Path) -> None:
+    all_tags = set(events(run).Tags()["scalars"])
+    for split in ("train", "val"):
+        entry = events(run / "curves" / split)
+        assert sorted(entry.Tags()["scalars"]) == ["Epoch/accuracy", "Epoch/loss"]
+        for name in ("accuracy", "loss"):
+            found = [(event.step, event.value) for event in entry.Scalars(f"Epoch/{name}")]
+            assert found == [(event.step, event.value) for event in events(run).Scalars(f"{split}/{name}")]
+        assert min(all_tags | set(entry.Tags()["scalars"])) == "Epoch/accuracy"
 
 
 def test_tensorboard_has_pictures_texts_graph_and_layout(run: Path) -> None:
     tags = events(run).Tags()
-    assert {"samples", "confusion_matrix", "most_wrong"} <= set(tags["images"])
+    assert {"samples", "confusion_matrix", "most_wrong", "curves"} <= set(tags["images"])
     assert tags["graph"]
     tensors = set(tags["tensors"])
     assert {f"pr/{digit}" for digit in range(10)} <= tensors

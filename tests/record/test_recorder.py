@@ -108,8 +108,9 @@ def test_the_state_is_the_length_of_every_file_that_grows(tmp_path: Path) -> Non
     recorder.figure("picture", drawing())
     recorder.table("rows", [{"a": 1}])
     files = recorder.state_dict()["files"]
-    (event_file,) = (file.name for file in tmp_path.glob("events.out.tfevents.*"))
-    assert set(files) == {"metrics.csv", "curves/loss.csv", event_file}
+    event_files = [file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("events.out.tfevents.*")]
+    assert {Path(file).parent.as_posix() for file in event_files} == {".", "curves/train"}
+    assert set(files) == {"metrics.csv", "curves/loss.csv", *event_files}
     for name, length in files.items():
         assert (tmp_path / name).stat().st_size == length
     assert len(points(tmp_path)) == 3  # flushed: nothing is on its way
@@ -134,6 +135,7 @@ def test_a_run_that_continues_has_everything_once(tmp_path: Path) -> None:
         assert not (broken / "curves" / "late.csv").exists()
         record(second, range(4, 8))
     assert points(broken) == points(whole) == [(epoch, round(1 / epoch, 4)) for epoch in range(1, 8)]
+    assert points(broken / "curves" / "train", "Epoch/loss") == points(whole)
     for name in ("metrics.csv", "curves/loss.csv"):
         assert (broken / name).read_bytes() == (whole / name).read_bytes()
 
@@ -164,7 +166,7 @@ def test_a_checkpoint_of_before_the_recorder_names_files_without_their_folder(tm
     recorder = Recorder(tmp_path, [TensorBoard()])
     record(recorder, range(1, 3))
     state = recorder.state_dict()
-    old = {Path(name).name: length for name, length in state["files"].items()}
+    old = {Path(name).name: length for name, length in state["files"].items() if "curves/train" not in name}
     record(recorder, range(3, 5))
     recorder.load_state_dict({"files": old})
     recorder.close()
