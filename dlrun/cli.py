@@ -9,9 +9,10 @@ import os
 import sys
 from functools import partial
 
-from dlrun import __version__, paths
+from dlrun import __version__, interrupt, paths
 from dlrun.config import help
 from dlrun.errors import RunError, UserError, sentence
+from dlrun.run import output
 
 TYPE_CHECKING = False  # as typing's own, which takes a moment to import
 if TYPE_CHECKING:
@@ -25,19 +26,18 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """Run the command line of this process and exit: 0 done, 1 failed, 2 wrong input, 130 or 143 interrupted."""
+    output.tolerate()
     try:
-        status = run(sys.argv[1:])
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        report(error)
-    except BaseException as error:
-        from dlrun.interrupt import Interrupted
-
-        if not isinstance(error, Interrupted):
-            raise
+        with interrupt.at_once(last=True):
+            status = run(sys.argv[1:])
+    except interrupt.Interrupted as error:
         print(f"dlrun: {error}", file=sys.stderr)
         sys.exit(128 + error.signum)
+    except Exception as error:
+        report(error)
+    if reason := output.lost():
+        print(f"dlrun: {reason}", file=sys.stderr)
+        status = status or 1
     sys.exit(status)
 
 
@@ -102,6 +102,7 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     words = meant(verb, arguments)
     from dlrun.config import compose, shown
     from dlrun.run.job import run_job
+    from dlrun.run.parallel import outlast
     from dlrun.run.sweep import run_sweep
 
     job = partial(run_job, call=run_verb)
@@ -112,7 +113,7 @@ def run_verb(verb: str, arguments: list[str]) -> int:
         say_taken(request, arguments, words)
         if door.sweeps():
             plan = understood(door.plan, request)
-            return run_sweep(plan, lambda: understood(lambda: door.sweep(plan, job), request))
+            return run_sweep(plan, lambda: understood(lambda: door.sweep(plan, job, outlast), request))
         failure = understood(lambda: door.run(job), request)
     if failure is not None:
         raise failure

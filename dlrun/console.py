@@ -9,6 +9,8 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
+from dlrun.run.output import Tolerant, text_to
+
 WIDTH = 160
 """Of tables where the output is no terminal."""
 
@@ -33,10 +35,10 @@ def note(text: str) -> None:
 
 @contextmanager
 def log_to(file: Path) -> Iterator[None]:
-    """Copy what is said meanwhile to a file, and say what Python warns of."""
+    """Copy what is said meanwhile to a file, as far as its disk takes it, and say what Python warns of."""
     global _log
     show = warnings.showwarning
-    with file.open("a", encoding="utf-8") as stream:
+    with text_to(Tolerant(file, "a")) as stream:
         outer, _log = _log, Console(file=stream, width=WIDTH, soft_wrap=True, highlight=False, markup=False)
         warnings.showwarning = lambda message, category, *_, **__: say(f"warning: {message}")
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 
@@ -18,7 +19,8 @@ class RunError(Exception):
 
 def sentence(error: OSError) -> str:
     """What a full disk or a read-only folder is called in a message."""
-    place = f"{error.filename}: " if error.filename else ""
+    name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+    place = f"{name}: " if name else ""
     return f"{place}cannot be written or read: {error.strerror or error}; earlier files are intact"
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,7 +15,8 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from dlrun import interrupt
-from dlrun.files import remove_leftovers, replacing
+from dlrun.errors import RunError
+from dlrun.files import append, write_whole
 from dlrun.logger.logger import Logger, Status, Value
 from dlrun.record import curve_file
 
@@ -79,11 +81,12 @@ class Recorder:
             row: values by column; a column without one stays empty.
             columns: all that rows of this run can have, in order.
         """
-        with (self.folder / METRICS).open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, columns)
-            if stream.tell() == 0:
-                writer.writeheader()
-            writer.writerow(row)
+        file, text = self.folder / METRICS, io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns)
+        if not file.exists() or not file.stat().st_size:
+            writer.writeheader()
+        writer.writerow(row)
+        append(file, text.getvalue())
 
     def curve(self, name: str, axes: tuple[str, str], points: Sequence[tuple[float, float]]) -> None:
         """Append points to ``curves/NAME.csv``; a sweep draws the curves of one name of all its jobs together."""
@@ -101,8 +104,7 @@ class Recorder:
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})  # no version: equal bytes
         file = self.folder / self.figures / f"{name}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file, sync=False) as stream:
-            stream.write(buffer.getvalue())
+        write_whole(file, buffer.getvalue(), sync=False)
         for logger in self.loggers:
             logger.figure(name, file, buffer.getvalue(), step)
 
@@ -113,8 +115,7 @@ class Recorder:
         writer.writeheader()
         writer.writerows(rows)
         file = self.folder / f"{name}.csv"
-        with replacing(file, sync=False) as stream:
-            stream.write(text.getvalue().encode())
+        write_whole(file, text.getvalue(), sync=False)
         for logger in self.loggers:
             logger.table(name, file)
 
@@ -183,8 +184,11 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if error is None:
+            return self.close()
         stopped = isinstance(error, (interrupt.Interrupted, KeyboardInterrupt))
-        self.close("completed" if error is None else "interrupted" if stopped else "failed")
+        with suppress(RunError):  # the disk may be full, and the first error says more
+            self.close("interrupted" if stopped else "failed")
 
     def _growing(self) -> Iterator[Path]:
         """The files that are appended to, those of earlier processes too."""
@@ -202,7 +206,6 @@ class Recorder:
                 path.unlink()
             elif path.stat().st_size > length:
                 os.truncate(path, length)
-        remove_leftovers(self.folder)
 
 
 def _with_folder(name: str) -> str:

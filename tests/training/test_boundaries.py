@@ -40,7 +40,7 @@ from tests.training.test_trainer import CPU, OPTIONS, source
 def _seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give every event file a second of its own, as processes have: TensorBoard reads files in their names' order."""
     clock = SimpleNamespace(time=partial(next, itertools.count(1_700_000_000)))
-    monkeypatch.setattr("tensorboard.summary.writer.event_file_writer.time", clock)
+    monkeypatch.setattr("dlrun.logger.event_file.time", clock)
 
 
 class Killed(BaseException):
