@@ -30,7 +30,7 @@ def main() -> NoReturn:
     try:
         with interrupt.at_once(last=True):
             status = run(sys.argv[1:])
-    except interrupt.Interrupted as error:
+    except interrupt.Stopped as error:
         print(f"dlrun: {error}", file=sys.stderr)
         sys.exit(128 + error.signum)
     except Exception as error:

@@ -31,7 +31,7 @@ _at_work = False  # in a worker, whether it has a job
 _leaving = False  # in a worker, whether it takes no more jobs
 
 
-class Interrupted(BaseException):
+class Stopped(BaseException):
     """The run was asked to stop.
 
     Args:
@@ -43,8 +43,12 @@ class Interrupted(BaseException):
         self.signum = signum
 
 
-class Abandoned(Interrupted):
-    """The run was stopped wherever it was, perhaps in the midst of a step: its state is not to be saved."""
+class Interrupted(Stopped):
+    """It stops where its state is whole, and can be saved."""
+
+
+class Abandoned(Stopped):
+    """It stops wherever it is, perhaps in the midst of a step: its state is not to be saved."""
 
 
 @contextmanager
@@ -72,7 +76,7 @@ def at_once(last: bool = False) -> Iterator[None]:
             if mine is not None:
                 raise Abandoned(mine)
         except BaseException as error:
-            stopped = isinstance(error, Interrupted)
+            stopped = isinstance(error, Stopped)
             if last and (stopped or mine is not None):
                 before.update(dict.fromkeys(SIGNALS, signal.SIG_IGN))
             if stopped or mine is None:

@@ -186,7 +186,7 @@ class Recorder:
     ) -> None:
         if error is None:
             return self.close()
-        stopped = isinstance(error, (interrupt.Interrupted, KeyboardInterrupt))
+        stopped = isinstance(error, (interrupt.Stopped, KeyboardInterrupt))
         with suppress(RunError):  # the disk may be full, and the first error says more
             self.close("interrupted" if stopped else "failed")
 

@@ -141,7 +141,7 @@ def _record(run: Run, error: BaseException, seconds: float) -> None:
     Raises:
         BaseException: the error itself.
     """
-    stopped = isinstance(error, (interrupt.Interrupted, KeyboardInterrupt))
+    stopped = isinstance(error, (interrupt.Stopped, KeyboardInterrupt))
     if not stopped and not isinstance(error, (UserError, RunError)):
         console.note("".join(traceback.format_exception(error)))
     message = str(error) or type(error).__name__

@@ -181,8 +181,6 @@ class Trainer:
                 actions[self.cursor.next]()
                 if self._save_soon:
                     self.save()
-        except interrupt.Abandoned:
-            raise
         except interrupt.Interrupted:
             self.save()
             raise
