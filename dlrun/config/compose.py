@@ -42,6 +42,7 @@ OPEN = ("expect", "then")
 Job = Callable[[DictConfig, Invocation], None]
 
 
+logging.getLogger("hydra").addHandler(logging.NullHandler())  # what it has to say is raised too, and said in a line
 OmegaConf.register_new_resolver("job_name", job_name, replace=True)
 OmegaConf.register_new_resolver("pick", lambda key, values: values[key], replace=True)
 

@@ -14,6 +14,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from dlrun import console, interrupt
 from dlrun.config.invocation import Invocation
 from dlrun.config.plan import Plan, job_name
+from dlrun.run import output
 from dlrun.run.folder import RESULT, Run, read_result
 
 TOGETHER = 2
@@ -29,8 +30,14 @@ def outlast(launcher: Any, plan: Plan) -> None:
         launcher: Hydra's, by joblib.
         plan: of the sweep, whose folder is there.
     """
-    launcher.joblib = {**launcher.joblib, "initializer": interrupt.work_for, "initargs": (os.getpid(),)}
+    launcher.joblib = {**launcher.joblib, "initializer": begin_worker, "initargs": (os.getpid(),)}
     launcher.launch = partial(_launch, launcher.launch, plan)
+
+
+def begin_worker(parent: int) -> None:
+    """Make this process a worker of another: it ends with that, and its output may have lost its reader."""
+    interrupt.work_for(parent)
+    output.tolerate()
 
 
 def _launch(launch: Launch, plan: Plan, jobs: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
