@@ -117,7 +117,7 @@ def test_every_write_of_a_command_may_fail(dlrun: Dlrun, name: str) -> None:
 def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     for write in (files.write_whole, files.append):
-        with disk(1), pytest.raises(RunError, match="a.txt: cannot be written: No space left on device; what was"):
+        with disk(1), pytest.raises(RunError, match=r"a\.txt: cannot be written: No space left on device; what was"):
             write(file, "one\n")
         assert [path.name for path in tmp_path.iterdir() if path.stat().st_size] == []
     files.write_whole(file, "one\n")
