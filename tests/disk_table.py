@@ -53,6 +53,8 @@ def attempt(command: list[str], place: int, folder: str) -> tuple[int, int, str]
             traceback.print_exc()
         finally:
             with contextlib.suppress(OSError):
+                sys.stdout.flush()
+                sys.stderr.flush()
                 os.write(writing, str(library.calls()).encode())
             os._exit(status)
     os.close(writing)
@@ -77,7 +79,8 @@ def walk(name: str, every: int) -> list[str]:
         status, _, said = attempt(words(folder), place, folder)
         if "Traceback" in said or (status and folder not in said):
             different.append(f"call {place}: {said[-300:]}")
-        status, _, said = attempt(words(folder), 0, folder)
+        if status:  # what it does not need may fail: a lock, a line in the log
+            status, _, said = attempt(words(folder), 0, folder)
         found = left(Path(folder)) if Path(folder).exists() else {}
         names = sorted(each for each in whole.keys() | found.keys() if whole.get(each) != found.get(each))
         if status or names:

@@ -106,7 +106,10 @@ class Run:
         schema = VERBS[config.verb].schema
         counted = [name.rpartition(".")[2] for name in marked(schema, COUNTED)]
         now = OmegaConf.to_container(config, resolve=True)
-        different = differences(self.saved_config, now, list(marked(schema, MAY_CHANGE)), counted)
+        free = list(marked(schema, MAY_CHANGE))
+        if config.get("run") is not None:
+            free.append("weights")  # those of that run, which a verb notes when it has found them
+        different = differences(self.saved_config, now, free, counted)
         if different:
             raise UserError(
                 f"hydra.run.dir={self.path}: the run in this folder has another config: {', '.join(different)}"
