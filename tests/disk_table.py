@@ -71,11 +71,11 @@ def walk(name: str, every: int) -> list[str]:
     def words(folder: str) -> list[str]:
         return [word.replace("FOLDER", folder) for word in COMMANDS[name]]
 
-    status, calls, said = attempt(words("whole"), 0, "whole")
+    status, calls, said = attempt(words(f"{name}00000"), 0, f"{name}00000")
     assert status == 0, said
-    whole, different, places = left(Path("whole")), [], range(1, calls + 1, every)
+    whole, different, places = left(Path(f"{name}00000")), [], range(1, calls + 1, every)
     for place in places:
-        folder = f"run{place:05}"
+        folder = f"{name}{place:05}"
         status, _, said = attempt(words(folder), place, folder)
         if "Traceback" in said or (status and folder not in said):
             different.append(f"call {place}: {said[-300:]}")

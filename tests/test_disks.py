@@ -49,6 +49,15 @@ def plain(value: Any) -> Any:
     return value.numpy().tobytes() if isinstance(value, torch.Tensor) else value
 
 
+def unnamed(value: Any, name: bytes) -> Any:
+    """The same nested value, without the name of the run in its bytes; all names are equally long."""
+    if isinstance(value, dict):
+        return {key: unnamed(part, name) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [unnamed(part, name) for part in value]
+    return value.replace(name, b"FOLDER") if isinstance(value, bytes) else value
+
+
 def untimed(value: Any) -> Any:
     """The same nested value without what the clock says."""
     if isinstance(value, dict):
@@ -62,13 +71,13 @@ def left(folder: Path) -> dict[str, Any]:
     for file in (file for file in folder.rglob("*") if file.is_file()):
         name = str(file.relative_to(folder))
         if file.name == "result.json":
-            found[name] = untimed(json.loads(file.read_text()) | TIMES)
+            found[name] = untimed(json.loads(file.read_text().replace(folder.name, "FOLDER")) | TIMES)
         elif file.name == "curve.csv":
             found[name] = [row | {"seconds": ""} for row in csv.DictReader(file.read_text().splitlines())]
         elif file.name == "sweep.csv":
             found[name] = re.sub(r"[\d.]+(?=,completed)", "", file.read_text())
         elif file.name.startswith("events."):
-            found[f"{file.parent.relative_to(folder)} events"] = points(file.parent)
+            found[f"{file.parent.relative_to(folder)} events"] = unnamed(points(file.parent), folder.name.encode())
         elif file.suffix == ".pt" and file.name != "previous.pt":
             state = torch.load(file, weights_only=True)
             state.pop("recorder", None)  # the names of its files have the time and the process in them
