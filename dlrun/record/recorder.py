@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dlrun import interrupt
 from dlrun.errors import RunError
-from dlrun.files import append, write_whole
+from dlrun.files import append, remove_leftovers, write_whole
 from dlrun.logger.logger import Logger, Status, Value
 from dlrun.record import curve_file
 
@@ -206,6 +206,7 @@ class Recorder:
                 path.unlink()
             elif path.stat().st_size > length:
                 os.truncate(path, length)
+        remove_leftovers(self.folder)
 
 
 def _with_folder(name: str) -> str:
