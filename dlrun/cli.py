@@ -9,9 +9,10 @@ import os
 import sys
 from functools import partial
 
-from dlrun import __version__, paths
+from dlrun import __version__, interrupt, paths
 from dlrun.config import help
 from dlrun.errors import RunError, UserError, sentence
+from dlrun.run import output
 
 TYPE_CHECKING = False  # as typing's own, which takes a moment to import
 if TYPE_CHECKING:
@@ -29,19 +30,18 @@ SHOWING = ("-c", "--cfg", "-i", "--info", "--hydra-help")
 
 def main() -> NoReturn:
     """Run the command line of this process and exit: 0 done, 1 failed, 2 wrong input, 130 or 143 interrupted."""
+    output.tolerate()
     try:
-        status = run(sys.argv[1:])
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        report(error)
-    except BaseException as error:
-        from dlrun.interrupt import Interrupted
-
-        if not isinstance(error, Interrupted):
-            raise
+        with interrupt.at_once(last=True):
+            status = run(sys.argv[1:])
+    except interrupt.Stopped as error:
         print(f"dlrun: {error}", file=sys.stderr)
         sys.exit(128 + error.signum)
+    except Exception as error:
+        report(error)
+    if reason := output.lost():
+        print(f"dlrun: {reason}", file=sys.stderr)
+        status = status or 1
     sys.exit(status)
 
 
@@ -139,6 +139,7 @@ def _performed(verb: str, arguments: list[str], words: list[str]) -> tuple[int, 
     from dlrun.config import compose, shown
     from dlrun.run.closing import telling
     from dlrun.run.job import run_job
+    from dlrun.run.parallel import outlast
     from dlrun.run.sweep import run_sweep
 
     job = partial(run_job, call=run_verb)
@@ -150,7 +151,7 @@ def _performed(verb: str, arguments: list[str], words: list[str]) -> tuple[int, 
         if door.sweeps():
             plan = understood(door.plan, request)
             with telling(verb, lambda: plan.folder):
-                status = run_sweep(plan, lambda: understood(lambda: door.sweep(plan, job), request))
+                status = run_sweep(plan, lambda: understood(lambda: door.sweep(plan, job, outlast), request))
             return status, None if plan.config.sweep.dry_run else plan.folder
         with telling(verb, lambda: door.folder):
             failure = understood(lambda: door.run(job), request)

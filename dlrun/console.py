@@ -22,7 +22,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from dlrun import interrupt
-from dlrun.files import naming
+from dlrun.run.output import Tolerant, text_to
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -113,8 +113,7 @@ def records(table: Table) -> str:
 def note(*what: RenderableType) -> None:
     """Write to the log alone, such as a traceback."""
     if _log is not None:
-        with naming(_log.file.name):
-            _log.print(*what)
+        _log.print(*what)
 
 
 def is_live() -> bool:
@@ -204,10 +203,10 @@ def _remove(task: TaskID) -> None:
 
 @contextmanager
 def log_to(file: Path) -> Iterator[None]:
-    """Copy what is said meanwhile to a file, and say what Python warns of."""
+    """Copy what is said meanwhile to a file, as far as its disk takes it, and say what Python warns of."""
     global _log
     show = warnings.showwarning
-    with file.open("a", encoding="utf-8", errors="backslashreplace") as stream:
+    with text_to(Tolerant(file, "a"), errors="backslashreplace") as stream:
         outer, _log = _log, Console(file=stream, width=WIDTH, soft_wrap=True, highlight=False, markup=False)
         warnings.showwarning = lambda message, category, *_, **__: _warn(str(message))
         _warned.clear()

@@ -19,8 +19,8 @@ class RunError(Exception):
 
 def sentence(error: OSError) -> str:
     """What a full disk or a read-only folder is called in a message."""
-    name = error.filename
-    place = f"{os.fsdecode(name) if isinstance(name, bytes) else name}: " if name else ""
+    name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+    place = f"{name}: " if name else ""
     return f"{place}cannot be written or read: {error.strerror or error}; earlier files are intact"
 
 

@@ -1,24 +1,25 @@
-"""Files that are never seen half-written."""
+"""The one way to write: a file is whole or untouched, whatever happens to the disk or the process."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import re
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, TextIO
 
 from dlrun.errors import RunError
 
 TEMPORARY = ".tmp"
+LEFTOVER = re.compile(rf"\..+\.\d+({re.escape(TEMPORARY)})?")
+"""Names of temporary files, those of earlier versions too."""
 
 
-@contextmanager
-def replacing(path: Path, keep: Path | None = None, sync: bool = True) -> Iterator[BinaryIO]:
-    """Write to a temporary file that takes the place of ``path`` once it is whole and on disk.
+def write_whole(path: Path, content: str | bytes | memoryview, keep: Path | None = None, sync: bool = True) -> None:
+    """Write a file at once or not at all: a temporary one takes its place once that is whole and on disk.
 
     Args:
         path: the file.
+        content: all of it; text is written as UTF-8.
         keep: what the file that is there is renamed to; None replaces it.
         sync: wait for the disk, so that the file also survives a loss of power.
 
@@ -27,49 +28,57 @@ def replacing(path: Path, keep: Path | None = None, sync: bool = True) -> Iterat
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
-        with temporary.open("wb") as stream:
-            yield stream
-            stream.flush()
+        with temporary.open("wb", buffering=0) as stream:
+            _put(stream.fileno(), content)
             if sync:
                 os.fsync(stream.fileno())
         if keep is not None and path.exists():
             path.replace(keep)
         temporary.replace(path)
     except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror}; what was there before is untouched") from error
+        raise _failure(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-@contextmanager
-def naming(path: str | Path) -> Iterator[None]:
-    """Let errors of the system name the file that was written to: of a full disk Python does not.
+def append(path: Path, content: str | bytes | memoryview) -> None:
+    """Add to the end of a file, at once or not at all; a new file begins with it.
 
     Raises:
-        OSError: has a ``filename``.
+        RunError: it cannot be written; the file ends where it ended before.
     """
     try:
-        yield
+        with path.open("ab", buffering=0) as stream:
+            end = stream.tell()
+            try:
+                _put(stream.fileno(), content)
+            except OSError:
+                stream.truncate(end)
+                raise
     except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
+        raise _failure(path, error) from error
 
 
-@contextmanager
-def appending(path: Path) -> Iterator[TextIO]:
-    """A text file to append to; what goes wrong names it."""
-    with naming(path), path.open("a", newline="", encoding="utf-8", errors="backslashreplace") as stream:
-        yield stream
+def _put(number: int, content: str | bytes | memoryview) -> None:
+    """Write all of it through a file descriptor; a disk that is nearly full takes a part at a time."""
+    # A name that is no UTF-8 may be in a text.
+    rest = memoryview(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
+    while rest:
+        rest = rest[os.write(number, rest) :]
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file at once or not at all."""
-    with replacing(path) as stream:
-        stream.write(text.encode(errors="backslashreplace"))  # a name that is no UTF-8 may be in it
+def _failure(path: Path, error: OSError) -> RunError:
+    return RunError(f"{path}: cannot be written: {error.strerror or error}; what was there before is untouched")
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files in and below a folder that killed processes left; nobody may be writing there."""
-    for path in folder.rglob(f".*.*{TEMPORARY}"):
-        path.unlink(missing_ok=True)
+def remove_leftovers(folder: Path, below: bool = True) -> None:
+    """Remove the temporary files in a folder that killed processes left; nobody may be writing there.
+
+    Args:
+        folder: where to look.
+        below: in its subfolders too.
+    """
+    for path in folder.rglob(".*") if below else folder.glob(".*"):
+        if LEFTOVER.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)

@@ -1,27 +1,37 @@
 """Stopping a run from outside: the first signal lets it finish the step in hand, the second one does not.
 
 In a parallel sweep the jobs run in worker processes. A worker hears of signals from its parent alone: it stops its job
-as above, and takes no other. A worker whose parent was killed does the same.
+as above, and takes no other. A worker whose parent was killed does the same, and ends.
 """
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STDERR = 2
+TOGETHER = 1.0
+"""Seconds within which a signal that comes again is the same wish, and does not interrupt the tidying up."""
+LOOKS = 0.2
+"""Seconds between two looks of a worker for its parent."""
+GRACE = 5.0
+"""Seconds that the job of a worker whose parent was killed has to save itself."""
 _requested: int | None = None  # noted by at_check or forwarding
+_came = -math.inf  # when the last signal raised Abandoned
 _parent: int | None = None  # in a worker, the process that it works for
+_at_work = False  # in a worker, whether it has a job
 _leaving = False  # in a worker, whether it takes no more jobs
 
 
-class Interrupted(BaseException):
+class Stopped(BaseException):
     """The run was asked to stop.
 
     Args:
@@ -33,15 +43,45 @@ class Interrupted(BaseException):
         self.signum = signum
 
 
+class Interrupted(Stopped):
+    """It stops where its state is whole, and can be saved."""
+
+
+class Abandoned(Stopped):
+    """It stops wherever it is, perhaps in the midst of a step: its state is not to be saved."""
+
+
 @contextmanager
-def at_once() -> Iterator[None]:
-    """Signals raise :class:`Interrupted` wherever the program is."""
+def at_once(last: bool = False) -> Iterator[None]:
+    """Signals raise :class:`Abandoned` wherever the program is; and so does leaving this, if one came to no effect.
+
+    Args:
+        last: the program ends after this: once a signal has come, no other disturbs its end.
+
+    Raises:
+        Abandoned: a signal came. Native code that is being imported makes another exception of it, or none.
+    """
+    mine: int | None = None
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        raise Interrupted(signum)
+        nonlocal mine
+        global _came
+        if time.monotonic() - _came > TOGETHER:
+            mine, _came = signum, time.monotonic()
+            raise Abandoned(signum)
 
-    with _handling(stop):
-        yield
+    with _handling(stop) as before:
+        try:
+            yield
+            if mine is not None:
+                raise Abandoned(mine)
+        except BaseException as error:
+            stopped = isinstance(error, Stopped)
+            if last and (stopped or mine is not None):
+                before.update(dict.fromkeys(SIGNALS, signal.SIG_IGN))
+            if stopped or mine is None:
+                raise
+            raise Abandoned(mine) from error
 
 
 @contextmanager
@@ -87,20 +127,44 @@ def worker_number() -> int | None:
     return int(number.split(":")[0]) if name == "LokyProcess" else None
 
 
-def takes_jobs() -> bool:
-    """Call before every job of a sweep: False in a worker that was asked to stop."""
+def work_for(parent: int) -> None:
+    """Make this process a worker of another, with which it ends.
+
+    Args:
+        parent: the number of that process.
+    """
     global _parent
-    if _parent is None and worker_number() is not None:
-        _parent = os.getppid()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes
-        signal.signal(signal.SIGTERM, lambda *_: leave())
-    return not _leaving
+    _parent = parent
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all processes
+    signal.signal(signal.SIGTERM, lambda *_: leave())
+
+    def end_with_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOKS)
+        leave()
+        given_up = time.monotonic() + GRACE
+        while _at_work and time.monotonic() < given_up:
+            time.sleep(LOOKS)
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+@contextmanager
+def at_work() -> Iterator[bool]:
+    """For the time of a sweep's job; False is for a worker that was asked to stop, and begins no other."""
+    global _at_work
+    _at_work = True
+    try:
+        yield not _leaving
+    finally:
+        _at_work = False
 
 
 def leave() -> bool:
     """Let this process take no more jobs if it is a worker, which it answers."""
     global _leaving
-    _leaving = worker_number() is not None
+    _leaving = _parent is not None
     return _leaving
 
 
@@ -155,13 +219,14 @@ def _tell() -> None:
 
 
 @contextmanager
-def _handling(handler: signal._HANDLER) -> Iterator[None]:
+def _handling(handler: signal._HANDLER) -> Iterator[dict[signal.Signals, signal._HANDLER]]:
+    """Handle the signals meanwhile; gives what handles them afterwards."""
     if threading.current_thread() is not threading.main_thread():  # Python takes handlers only there
-        yield
+        yield {}
         return
     before = {number: signal.signal(number, handler) for number in SIGNALS}
     try:
-        yield
+        yield before
     finally:
         for number, old in before.items():
             signal.signal(number, old)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 
 from omegaconf import DictConfig, OmegaConf
 
 from dlrun import build, paths
 from dlrun.build import Parts
+from dlrun.config import saved
 from dlrun.config.frozen import updated
 from dlrun.config.invocation import Invocation
 from dlrun.config.targets import check_targets
@@ -95,8 +95,7 @@ def known_classes(config: DictConfig) -> list[str] | None:
     """The names of the classes that a run's network tells apart; None without a run, or where it did not note them."""
     if config.run is None:
         return None
-    file = paths.find_run(config.run) / "result.json"
-    found: list[str] | None = json.loads(file.read_text()).get("classes") if file.exists() else None
+    found: list[str] | None = saved.noted(paths.find_run(config.run), "classes", None)
     return found or None
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dlrun.errors import UserError
-from dlrun.files import replacing
+from dlrun.files import write_whole
 
 WRAPPERS = ("model", "state_dict", "model_state_dict")
 PREFIXES = ("module.", "_orig_mod.")
@@ -31,8 +31,7 @@ def save(state: dict[str, Any], path: Path, keep: Path | None = None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()  # straight to a full disk, torch raises something that does not say so
     torch.save(_on_cpu(state), buffer)
-    with replacing(path, keep) as stream:
-        stream.write(buffer.getbuffer())
+    write_whole(path, buffer.getbuffer(), keep)
 
 
 def _on_cpu(value: Any) -> Any:

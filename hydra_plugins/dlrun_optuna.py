@@ -7,6 +7,7 @@ not fit the other's current one. Nothing of Optuna is imported until a search st
 from __future__ import annotations
 
 import json
+import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,10 @@ from omegaconf import DictConfig, OmegaConf
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.study import Study
+
+
+JOURNAL = "optuna.log"
+"""The study's file in the folder of the sweep."""
 
 
 class OptunaSweeper(Sweeper):
@@ -60,6 +65,7 @@ class OptunaSweeper(Sweeper):
         from dlrun import interrupt
         from dlrun.config.plan import job_name
         from dlrun.errors import UserError
+        from dlrun.files import write_whole
 
         constant = self.config.hydra.job.config.override_dirname.exclude_keys
         texts = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
@@ -71,7 +77,7 @@ class OptunaSweeper(Sweeper):
         fixed = [one.input_line or "" for one in overrides if not one.is_sweep_override()]
         folder = Path(self.config.hydra.sweep.dir)
         folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
+        write_whole(folder / "multirun.yaml", OmegaConf.to_yaml(self.config))
         study = self.open(folder)
         ended = [trial for trial in study.trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
         left = [Trial(study, trial._trial_id) for trial in study.trials if trial.state == TrialState.RUNNING]
@@ -90,8 +96,7 @@ class OptunaSweeper(Sweeper):
             results = self.launcher.launch(jobs, initial_job_idx=done)
             for proposed, result in zip(batch, results, strict=True):
                 _ = result.return_value  # raises what went wrong outside of the job
-                assert result.hydra_cfg is not None
-                _tell(study, proposed.number, Path(result.hydra_cfg.hydra.runtime.output_dir))
+                _tell(study, proposed.number, folder / str(study.trials[proposed.number].user_attrs["job"]))
             done += count
 
     def open(self, folder: Path) -> Study:
@@ -99,6 +104,8 @@ class OptunaSweeper(Sweeper):
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)  # of a process that was killed: this sweep is alone here
+        repair(folder / JOURNAL)
         storage = open_storage(folder)
         known = optuna.get_all_study_names(storage)
         # Another seed after a break: the same one would propose the first points again.
@@ -116,9 +123,56 @@ class OptunaSweeper(Sweeper):
 def open_storage(folder: Path) -> Any:
     """The file in which a sweep's folder keeps its study; several processes may write to it."""
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+    from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
-    return JournalStorage(JournalFileBackend(str(folder / "optuna.log")))
+    from dlrun.files import append
+
+    file = folder / JOURNAL
+    lock = JournalFileSymlinkLock(str(file))
+
+    class Journal(JournalFileBackend):
+        """Optuna's, with lines that are written whole or not at all."""
+
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            lock.acquire()
+            try:
+                append(file, "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs))
+            finally:
+                lock.release()
+
+    return JournalStorage(Journal(str(file), lock))
+
+
+def repair(file: Path) -> None:
+    """Cut a study's file back to its whole lines; what is cut off stays beside it. Jobs that ended keep their results.
+
+    Args:
+        file: to which nobody is writing; it need not exist.
+    """
+    from dlrun import console
+    from dlrun.files import write_whole
+
+    content = file.read_bytes() if file.exists() else b""
+    whole = 0
+    for line in content.splitlines(keepends=True):
+        if not _is_record(line):
+            break
+        whole += len(line)
+    if whole < len(content):
+        kept = file.with_name(f"{file.name}.damaged")
+        write_whole(kept, content)
+        write_whole(file, content[:whole])
+        lines = content[:whole].count(b"\n")
+        console.say(
+            f"warning: {file}: damaged after line {lines}; the search goes on from there, all of it is in {kept}"
+        )
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        return line.endswith(b"\n") and isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
 
 
 def distribution(override: Override) -> BaseDistribution:
@@ -145,13 +199,15 @@ def _tell(study: Study, number: int, run: Path) -> None:
     """Tell the study how a job ended; of one that was interrupted nothing, so that it is continued."""
     from optuna.trial import TrialState
 
-    result = json.loads((run / "result.json").read_text()) if (run / "result.json").exists() else {}
+    from dlrun.run.folder import read_result
+
+    result = read_result(run)
     status, value = result.get("status"), result.get("metrics", {}).get(result.get("monitor"))
     if status == "completed" and result.get("stopped") == "pruned":
         study.tell(number, state=TrialState.PRUNED)
-    elif status == "completed" and value is not None:
+    elif status == "completed" and value is not None and math.isfinite(value):
         study.tell(number, value if result["higher_is_better"] else -value)
-    elif status == "failed":
+    elif status in ("completed", "failed"):
         study.tell(number, state=TrialState.FAIL)
 
 

@@ -6,6 +6,7 @@ import csv
 import re
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -206,3 +207,41 @@ def test_a_failed_job_of_a_search_is_told_and_tried_again(dlrun: Dlrun) -> None:
     wrong = dlrun("train", *search, "hydra.sweeper.sampler=grid")
     assert wrong.status == 2
     assert "hydra.sweeper.sampler=grid: expected tpe or random" in wrong.err
+
+
+def test_two_sweeps_do_not_work_in_one_folder(dlrun: Dlrun) -> None:
+    Path("grid").mkdir()
+    with FileLock("grid/.lock"):
+        ended = dlrun("train", "-m", "optimizer.lr=0.1,0.01", *QUICK, "hydra.sweep.dir=grid")
+    assert ended.status == 2
+    assert ended.errors == ["dlrun: hydra.sweep.dir=grid: another process is at work in this folder"]
+    assert [path.name for path in Path("grid").iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "joined", "zeros"])
+def test_a_damaged_study_is_cut_to_its_whole_lines(
+    tmp_path: Path, damage: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    optuna = pytest.importorskip("optuna")
+    from hydra_plugins.dlrun_optuna import open_storage, repair
+
+    def study() -> Any:
+        return optuna.create_study(study_name="sweep", storage=open_storage(tmp_path), load_if_exists=True)
+
+    made = study()
+    for value in (1.0, 2.0):
+        made.tell(made.ask({"x": optuna.distributions.FloatDistribution(0, 1)}), value)
+    file = tmp_path / "optuna.log"
+    whole = file.read_bytes()
+    tail = b'{"op_code":4,"wor'
+    file.write_bytes(
+        whole + {"cut": tail, "joined": tail + whole.splitlines(keepends=True)[-1], "zeros": bytes(9)}[damage]
+    )
+    damaged = file.read_bytes()
+    repair(file)
+    assert file.read_bytes() == whole
+    assert (tmp_path / "optuna.log.damaged").read_bytes() == damaged
+    assert f"warning: {file}: damaged after line {len(whole.splitlines())}" in capfd.readouterr().out
+    repair(file)
+    assert file.read_bytes() == whole
+    assert [trial.value for trial in study().trials] == [1.0, 2.0]

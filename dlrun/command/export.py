@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dlrun import weights as checkpoint
 from dlrun.config.frozen import updated
 from dlrun.dataset.data import input_shape
 from dlrun.errors import RunError, UserError
+from dlrun.files import write_whole
 from dlrun.model.normalized import Normalized
 from dlrun.run.folder import Run
 from dlrun.trained import open_trained
@@ -56,10 +58,14 @@ def write(model: Normalized, batch: Tensor, path: Path) -> None:
     free = ({0: torch.export.Dim("batch")},)
     exported = torch.export.export(model, (batch,), dynamic_shapes=free)
     if path.suffix == ".pt2":
-        torch.export.save(exported, path)
+        buffer = io.BytesIO()
+        torch.export.save(exported, buffer)
+        write_whole(path, buffer.getbuffer())
     else:
         names = {"input_names": ["images"], "output_names": ["logits"]}
-        torch.onnx.export(exported, (), str(path), **names, external_data=False, verbose=False)  # type: ignore[arg-type]
+        program = torch.onnx.export(exported, (), **names, verbose=False)  # type: ignore[arg-type]
+        assert program is not None
+        write_whole(path, program.model_proto.SerializeToString())
 
 
 def read(config: DictConfig, path: Path, batches: list[Tensor]) -> list[tuple[Tensor, Tensor]]:

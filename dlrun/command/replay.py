@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from dlrun import console, paths
 from dlrun import weights as checkpoint
 from dlrun.command import train
 from dlrun.errors import RunError, UserError
-from dlrun.run.folder import Run
+from dlrun.run.folder import Run, read_result
 
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
@@ -50,7 +49,7 @@ def differences(original: Path, replayed: Path, environment: dict[str, Any]) -> 
             found.append(f"metrics from epoch {epoch} on: {', '.join(changed)}")
             break
     if found:
-        was = json.loads((original / "result.json").read_text()).get("environment", {})
+        was = read_result(original).get("environment", {})
         changes = [f"{key} {was.get(key)} now {value}" for key, value in environment.items() if was.get(key) != value]
         found.append(f"environment: {', '.join(changes) or 'the same'}")
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-import json
+import io
 import re
 import shutil
 import subprocess
@@ -23,7 +23,8 @@ from dlrun.errors import UserError, suggest
 from dlrun.experiment import claims as expect
 from dlrun.experiment import header as experiment
 from dlrun.experiment.header import Experiment
-from dlrun.run.folder import Run
+from dlrun.files import write_whole
+from dlrun.run.folder import Run, read_result
 from dlrun.run.follow_up import is_completed
 
 REPORT, TABLE, PAGE = "report", "README.md", "figures.md"
@@ -124,11 +125,11 @@ def reproduce(found: Experiment, folder: Path, fresh: bool) -> Outcome:
         if status != 2:  # a run that failed, or did not meet its bounds, says so in its result
             outcome.error = ""
     if (folder / "result.json").exists():
-        outcome.results[""] = json.loads((folder / "result.json").read_text())
+        outcome.results[""] = read_result(folder)
         return outcome
     for file in sorted(folder.glob("*/result.json")):
         job = re.sub(rf"_?experiment-{found.name}", "", file.parent.name).strip("_")
-        outcome.results[job] = json.loads(file.read_text())
+        outcome.results[job] = read_result(file.parent)
     return outcome
 
 
@@ -146,7 +147,7 @@ def write_report(outcomes: list[Outcome], folder: Path) -> None:
     rows = [COLUMNS, ("---",) * len(COLUMNS), *(row for outcome in outcomes for row in outcome.rows)]
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     intro = f"# Claimed and measured\n\nWritten by `dlrun reproduce`; the figures are in [{PAGE}]({PAGE}).\n\n"
-    (folder / TABLE).write_text(intro + "\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(folder / TABLE, intro + "\n".join(lines) + "\n")
     page = ["# Figures of the experiments", ""]
     for outcome in outcomes:
         # Of the run or the sweep, and of the verbs that follow on it; or else of the jobs.
@@ -160,7 +161,7 @@ def write_report(outcomes: list[Outcome], folder: Path) -> None:
             name = "-".join([found.name, *([] if job == "figures" else [job]), figure.stem])
             shrink(figure, folder / "figures" / f"{name}.png")
             page += [f"![{name}](figures/{name}.png)", ""]
-    (folder / PAGE).write_text("\n".join(page), encoding="utf-8")
+    write_whole(folder / PAGE, "\n".join(page))
 
 
 def shrink(source: Path, target: Path) -> None:
@@ -169,4 +170,6 @@ def shrink(source: Path, target: Path) -> None:
     with Image.open(source) as file:
         picture = file.convert("RGB")
     picture.thumbnail((WIDTH, WIDTH))
-    picture.quantize(128).save(target, optimize=True)
+    buffer = io.BytesIO()
+    picture.quantize(128).save(buffer, "PNG", optimize=True)
+    write_whole(target, buffer.getbuffer(), sync=False)

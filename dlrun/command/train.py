@@ -73,9 +73,12 @@ def fit(
             swept=invocation.keys,
         )
         try:
+            if state is None:
+                run.save_config(config)  # again, now that the data's sizes are known: to open may take hours
             trainer.open(state)
             claims.check_names(config.get("expect"), trainer.metric_names, config.get("then") or {})
-            run.save_config(config)  # again, now that the data's sizes are known
+            if state is not None:
+                run.save_config(config)
             with interrupt.at_check():
                 trainer.fit(is_new=state is None)
         finally:

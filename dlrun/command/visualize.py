@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dlrun.dataset import examples
 from dlrun.dataset.batch import inputs
 from dlrun.errors import UserError
 from dlrun.figure.layer_grid import layer_grid
+from dlrun.files import write_whole
 from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
 from dlrun.trained import open_trained
@@ -73,4 +75,6 @@ def write_film(path: Path, frames: Tensor, scale: int = 4) -> None:
     pixels = (grids * 255).round().byte().permute(0, 2, 3, 1).numpy()
     images = [Image.fromarray(frame) for frame in pixels]
     images = [image.resize((image.width * larger, image.height * larger), Image.Resampling.NEAREST) for image in images]
-    images[0].save(path, save_all=True, append_images=images[1:], duration=100, loop=0)
+    buffer = io.BytesIO()
+    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=100, loop=0)
+    write_whole(path, buffer.getbuffer())

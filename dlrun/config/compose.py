@@ -42,6 +42,7 @@ OPEN = ("expect", "then")
 Job = Callable[[DictConfig, Invocation], None]
 
 
+logging.getLogger("hydra").addHandler(logging.NullHandler())  # what it has to say is raised too, and said in a line
 OmegaConf.register_new_resolver("job_name", job_name, replace=True)
 OmegaConf.register_new_resolver("pick", lambda key, values: values[key], replace=True)
 
@@ -232,8 +233,13 @@ class FrontDoor:
         unread.check(self.request.typed, full, swept)
         return Plan(full, swept, constant)
 
-    def sweep(self, plan: Plan, job: Job) -> Exception | None:
+    def sweep(self, plan: Plan, job: Job, outlast: Callable[[Any, Plan], None]) -> Exception | None:
         """Run the jobs of a plan in its folder, which exists.
+
+        Args:
+            plan: the sweep.
+            job: the command.
+            outlast: makes a launcher with worker processes ready for their death.
 
         Returns:
             What a job raised, in this process.
@@ -253,7 +259,13 @@ class FrontDoor:
         context = self._context(full)
         context.callbacks.on_multirun_start(config=full, config_name=self.name)
         sweeper = Plugins.instance().instantiate_sweeper(config=full, hydra_context=context, task_function=task)
-        sweeper.sweep(arguments=list(full.hydra.overrides.task))
+        if plan.is_parallel:
+            outlast(sweeper.launcher, plan)
+        try:
+            sweeper.sweep(arguments=list(full.hydra.overrides.task))
+        except OSError:  # Hydra writes this file in place
+            (plan.folder / "multirun.yaml").unlink(missing_ok=True)
+            raise
         context.callbacks.on_multirun_end(config=full, config_name=self.name)
         return task.failure
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from dlrun import paths
 from dlrun.command.verbs import TRAINING, VERBS
@@ -150,7 +150,8 @@ def refer(saved: DictConfig, names: Mapping[str, str]) -> None:
     """Make values that a group's file takes from elsewhere in the group follow it again, where they still agree.
 
     A saved config is resolved: ``dataset.root=ELSEWHERE`` would change nothing, as ``dataset.source.root`` is what is
-    read. What a model takes from its dataset stays as it was: it belongs to the weights.
+    read. What a model takes from its dataset stays as it was: it belongs to the weights. A size that is null was not
+    known yet when the run was killed, and follows whatever it followed.
 
     Args:
         saved: the config of a run; changed.
@@ -158,13 +159,14 @@ def refer(saved: DictConfig, names: Mapping[str, str]) -> None:
     """
     for group, name in names.items():
         for key, value in references(group, name).items():
-            now = OmegaConf.select(saved, f"{group}.{key}", default=None)
-            if now is not None and now == OmegaConf.select(saved, value[2:-1], default=None):
+            now = OmegaConf.select(saved, f"{group}.{key}", default=MISSING)
+            within = value.startswith(f"${{{group}.")
+            if now is None or (within and now == OmegaConf.select(saved, value[2:-1], default=None)):
                 OmegaConf.update(saved, f"{group}.{key}", value)
 
 
 def references(group: str, name: str) -> dict[str, str]:
-    """The keys of a choice, and of those that it builds on, whose value is another of the group: ``${group.key}``."""
+    """The keys of a choice, and of those that it builds on, whose value is another of the config: ``${group.key}``."""
     file = paths.configs() / group / f"{name}.yaml"
     if not file.is_file():
         return {}
@@ -173,7 +175,7 @@ def references(group: str, name: str) -> dict[str, str]:
     below = [entry for entry in node.get("defaults", []) if isinstance(entry, str) and entry != "_self_"]
     found = {key: value for base in below for key, value in references(group, base).items()}
     for key, value in flat(OmegaConf.to_container(node)).items():
-        if isinstance(value, str) and value.startswith(f"${{{group}.") and value.count("${") == 1 and value[-1] == "}":
+        if isinstance(value, str) and re.fullmatch(r"\$\{[\w.]+\}", value):
             found[key] = value
     return found
 

@@ -13,15 +13,18 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from dlrun.errors import RunError
+from dlrun.files import write_whole
+
 
 def remember(run: Path) -> None:
     """Trust a run whose folder holds its config; where the state folder cannot be written, nothing is remembered."""
     file, text = _note(run), _says(run)
     if file is None or text is None:
         return
-    with suppress(OSError):
+    with suppress(OSError, RunError):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file.write_text(text)
+        write_whole(file, text)
 
 
 def remembers(run: object) -> bool:

@@ -11,12 +11,13 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from rich import progress as bars
 from torch import Tensor, nn
 
@@ -28,7 +29,7 @@ from dlrun.dataset.fitted import Fitted
 from dlrun.dataset.image_folder import FileSource
 from dlrun.dataset.loader import Loader
 from dlrun.dataset.source import Source, classes
-from dlrun.errors import UserError
+from dlrun.errors import RunError, UserError, sentence
 
 FORMAT = 2
 """Of the cache: a higher number whenever the same images would give other features, or the file changes."""
@@ -114,13 +115,46 @@ class Cache:
             key.update(digest)
         name = key.hexdigest()[:32]
         path = self.folder / f"{name}.pt"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            features = self._read(path, name, shape)
-            if features is None:
-                features = self._computed(loaders, digests, place, count, augment)
-                checkpoint.save({"key": name, "features": features}, path)
+        features = self._read(path, name, shape)  # the folder may be one that cannot be written
+        if features is None:
+            self._tidy()
+            with self._locked(path):
+                features = self._read(path, name, shape)
+                if features is None:
+                    features = self._computed(loaders, digests, place, count, augment)
+                    self._keep({"key": name, "features": features}, path)
         return [features[:, torch.tensor([place[one] for one in some], dtype=torch.int64)] for some in digests]
+
+    @contextmanager
+    def _locked(self, path: Path) -> Iterator[None]:
+        """Let one process at a time compute features; all of them may in a folder that cannot be written."""
+        lock = FileLock(path.with_suffix(".lock"))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError:  # to keep the features will not work either, and says so
+            yield
+            return
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _tidy(self) -> None:
+        """Remove what killed processes have left half-written; the lock of each file says whether one is at work."""
+        for file in self.folder.glob(".*.pt.*"):
+            lock = FileLock(self.folder / f"{file.name.split('.')[1]}.lock", timeout=0)
+            with suppress(OSError, Timeout), lock:
+                file.unlink(missing_ok=True)
+
+    @staticmethod
+    def _keep(state: dict[str, Any], path: Path) -> None:
+        """Write the features; where that is not possible, they serve this run alone."""
+        try:
+            checkpoint.save(state, path)
+        except (OSError, RunError) as error:
+            reason = sentence(error) if isinstance(error, OSError) else str(error)
+            console.say(f"warning: cache={path.parent}: the features are not kept: {reason}")
 
     def _read(self, path: Path, name: str, shape: tuple[int, int]) -> Tensor | None:
         """The features of a file, or None where there is no such file, or a damaged or foreign one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dlrun import console
 from dlrun.explanation.maps import Explanation, UnderAttack
 from dlrun.figure.attacked import attacked
 from dlrun.figure.overlay import contact_sheet, overlay
+from dlrun.files import write_whole
 from dlrun.record.recorder import Recorder
 
 LISTED = 20
@@ -120,13 +122,15 @@ def percent(probability: str | float) -> str:
 
 def write_maps(path: Path, maps: Tensor, explanation: Explanation) -> None:
     """The raw maps with the images and classes that they belong to."""
+    buffer = io.BytesIO()
     np.savez_compressed(
-        path,
+        buffer,
         maps=maps.cpu().numpy(),
         classes=explanation.classes.cpu().numpy(),
         images=explanation.examples.images.cpu().numpy(),
         names=np.array(explanation.examples.names),
     )
+    write_whole(path, buffer.getbuffer())
 
 
 def rows_of_text(rows: list[Row]) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from dlrun.errors import UserError
+from dlrun.files import write_whole
 
 Value = bool | int | float | str | None
 """A hyperparameter."""
@@ -135,7 +136,7 @@ class RemoteLogger(Logger):
             resumed = self._id is not None
             self._id = self._id or self.new_id()
             self._entry = self.open(self._id, resumed)
-            file.write_text(json.dumps({"id": self._id}) + "\n")
+            write_whole(file, json.dumps({"id": self._id}) + "\n")
             self._seen = self.stored(self._id) if resumed else {}
             self._taken = dict(self._seen)
         return self._entry

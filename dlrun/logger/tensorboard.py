@@ -18,9 +18,10 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 from dlrun.dataset.field import fit
+from dlrun.errors import RunError
+from dlrun.logger.event_file import Summaries
 from dlrun.logger.logger import Logger, Status, Value
 
 SPRITE = 32
@@ -39,20 +40,20 @@ class TensorBoard(Logger):
     name = "tensorboard"
 
     def __init__(self) -> None:
-        self._writers: dict[str, SummaryWriter] = {}
+        self._writers: dict[str, Summaries] = {}
 
     @property
-    def writer(self) -> SummaryWriter:
+    def writer(self) -> Summaries:
         """The writer of the run's own entry."""
         return self._entry(".")
 
-    def _entry(self, place: str) -> SummaryWriter:
+    def _entry(self, place: str) -> Summaries:
         """The writer of a new event file in a folder of the run's; made when it is first asked for."""
         if place not in self._writers:
             seconds = [int(path.name.split(".")[3]) for path in _event_files(self.folder / place)]
             while seconds and time.time() < max(seconds) + 1:
                 time.sleep(0.05)  # TensorBoard reads files in their names' order, which begins with the second
-            self._writers[place] = SummaryWriter(str(self.folder / place))
+            self._writers[place] = Summaries(str(self.folder / place))
         return self._writers[place]
 
     def begin(
@@ -102,7 +103,10 @@ class TensorBoard(Logger):
         """Vectors for the projector, in the place of those that are there."""
         shutil.rmtree(self.folder / "00000" / "features", ignore_errors=True)  # where the writer puts them
         small = fit(images.cpu(), 3, SPRITE).clamp(0, 1)
-        self.writer.add_embedding(features.cpu(), list(labels), small, tag="features")
+        try:
+            self.writer.add_embedding(features.cpu(), list(labels), small, tag="features")
+        except OSError as error:
+            raise RunError(f"{self.folder / '00000'}: cannot be written: {error.strerror or error}") from error
 
     def success(self) -> None:
         """Mark the run as completed in the table of hyperparameters."""
@@ -154,7 +158,7 @@ class TensorBoard(Logger):
         self._summary(Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(content)))
 
     def _summary(self, value: Summary.Value, step: int | None = None) -> None:
-        self.writer._get_file_writer().add_summary(Summary(value=[value]), step)  # type: ignore[no-untyped-call]
+        self.writer._get_file_writer().add_summary(Summary(value=[value]), step)
 
 
 def _event_files(folder: Path) -> list[Path]:

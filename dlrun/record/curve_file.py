@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from dlrun.files import appending
+from dlrun.files import append as append_to
 
 FOLDER = "curves"
 
@@ -19,11 +20,12 @@ def path(folder: Path, name: str) -> Path:
 
 def append(file: Path, axes: tuple[str, str], points: Sequence[tuple[float, float]]) -> None:
     """Add points to a curve; a new file begins with the names of its axes."""
-    with appending(file) as stream:
-        writer = csv.writer(stream)
-        if stream.tell() == 0:
-            writer.writerow(axes)
-        writer.writerows(points)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    if not file.exists() or not file.stat().st_size:
+        writer.writerow(axes)
+    writer.writerows(points)
+    append_to(file, text.getvalue())
 
 
 def read(file: Path) -> tuple[tuple[str, str], list[tuple[float, float]]]:

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,7 +15,8 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from dlrun import interrupt
-from dlrun.files import appending, remove_leftovers, replacing
+from dlrun.errors import RunError
+from dlrun.files import append, remove_leftovers, write_whole
 from dlrun.logger.logger import Logger, Status, Value
 from dlrun.record import curve_file
 
@@ -79,17 +81,18 @@ class Recorder:
             row: values by column; a column without one stays empty.
             columns: all that rows of this run can have, in order.
         """
-        file = self.folder / METRICS
+        file, text = self.folder / METRICS, io.StringIO(newline="")
         if unknown := row.keys() - set(columns):
             raise ValueError(f"no such columns: {', '.join(sorted(unknown))}")
-        if file.exists() and file.stat().st_size:  # of an earlier version there may be fewer
+        is_new = not file.exists() or not file.stat().st_size
+        if not is_new:  # of an earlier version there may be fewer columns
             with file.open(newline="", encoding="utf-8") as stream:
                 columns = next(csv.reader(stream))
-        with appending(file) as stream:
-            writer = csv.DictWriter(stream, columns, extrasaction="ignore")
-            if stream.tell() == 0:
-                writer.writeheader()
-            writer.writerow(row)
+        writer = csv.DictWriter(text, columns, extrasaction="ignore")
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+        append(file, text.getvalue())
 
     def curve(self, name: str, axes: tuple[str, str], points: Sequence[tuple[float, float]]) -> None:
         """Append points to ``curves/NAME.csv``; a sweep draws the curves of one name of all its jobs together."""
@@ -107,8 +110,7 @@ class Recorder:
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})  # no version: equal bytes
         file = self.folder / self.figures / f"{name}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file, sync=False) as stream:
-            stream.write(buffer.getvalue())
+        write_whole(file, buffer.getvalue(), sync=False)
         for logger in self.loggers:
             logger.figure(name, file, buffer.getvalue(), step)
 
@@ -119,8 +121,7 @@ class Recorder:
         writer.writeheader()
         writer.writerows(rows)
         file = self.folder / f"{name}.csv"
-        with replacing(file, sync=False) as stream:
-            stream.write(text.getvalue().encode(errors="backslashreplace"))
+        write_whole(file, text.getvalue(), sync=False)
         for logger in self.loggers:
             logger.table(name, file)
 
@@ -189,8 +190,11 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        stopped = isinstance(error, (interrupt.Interrupted, KeyboardInterrupt))
-        self.close("completed" if error is None else "interrupted" if stopped else "failed")
+        if error is None:
+            return self.close()
+        stopped = isinstance(error, (interrupt.Stopped, KeyboardInterrupt))
+        with suppress(RunError):  # the disk may be full, and the first error says more
+            self.close("interrupted" if stopped else "failed")
 
     def _growing(self) -> Iterator[Path]:
         """The files that are appended to, those of earlier processes too."""

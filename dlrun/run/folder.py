@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -56,16 +57,8 @@ class Run:
         Raises:
             UserError: one is at work in it.
         """
-        lock = FileLock(self.path / LOCK, timeout=wait)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise UserError(f"hydra.run.dir={self.path}: another process is at work in this folder") from None
-        try:
+        with locked(self.path, "hydra.run.dir", wait):
             yield
-        finally:
-            Path(lock.lock_file).unlink(missing_ok=True)
-            lock.release()
 
     @property
     def saved_config(self) -> DictConfig:
@@ -76,6 +69,11 @@ class Run:
     def result(self) -> dict[str, Any]:
         """What ``result.json`` says; empty where there is none."""
         return read_result(self.path)
+
+    @property
+    def stopped_short(self) -> bool:
+        """Whether the run in this folder failed, or was interrupted or killed."""
+        return self.result.get("status", "unfinished") not in ("completed", "running")
 
     def is_finished(self, config: DictConfig) -> bool:
         """Whether the run in this folder has done all that a config asks for."""
@@ -108,7 +106,10 @@ class Run:
         schema = VERBS[config.verb].schema
         counted = [name.rpartition(".")[2] for name in marked(schema, COUNTED)]
         now = OmegaConf.to_container(config, resolve=True)
-        different = differences(self.saved_config, now, list(marked(schema, MAY_CHANGE)), counted)
+        free = list(marked(schema, MAY_CHANGE))
+        if config.get("run") is not None:
+            free.append("weights")  # those of that run, which a verb notes when it has found them
+        different = differences(self.saved_config, now, free, counted)
         if different:
             raise UserError(
                 f"hydra.run.dir={self.path}: the run in this folder has another config: {', '.join(different)}"
@@ -154,7 +155,13 @@ class Run:
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Replace ``result.json``, at once or not at all."""
-        write_whole(self.path / RESULT, json.dumps(result, indent=2) + "\n")
+        write_whole(self.path / RESULT, json.dumps(_plain(result), indent=2, allow_nan=False) + "\n")
+
+    def forget_events(self) -> None:
+        """Remove what an earlier attempt in this folder has shown on TensorBoard: this one begins anew."""
+        for folder in (self.path, self.path / "curves" / "train", self.path / "curves" / "val"):
+            for file in folder.glob("events.out.tfevents.*"):
+                file.unlink()
 
     def withdraw(self) -> bool:
         """Take back what a run writes before its command has done anything; True if that was all there was."""
@@ -167,14 +174,57 @@ class Run:
 
 
 def read_result(folder: Path) -> dict[str, Any]:
-    """What a folder's ``result.json`` says; a run that is in progress no more is ``unfinished``. Empty without one."""
+    """What a folder's ``result.json`` says; a run that is in progress no more is ``unfinished``. Empty without one.
+
+    A metric that is ``null`` there is NaN or infinite, which JSON does not have: it is NaN here. A file that is damaged
+    stands for a run that failed.
+    """
     file = folder / RESULT
     if not file.is_file():
         return {}
-    found: dict[str, Any] = json.loads(file.read_text())
-    if found["status"] == "running" and not is_locked(folder):
+    try:
+        found: dict[str, Any] = json.loads(file.read_text())
+        found["metrics"] = {name: math.nan if value is None else value for name, value in found["metrics"].items()}
+        is_running = found["status"] == "running"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {"status": "failed", "metrics": {}, "seconds": 0.0, "overrides": [], "error": f"{file}: damaged"}
+    if is_running and not is_locked(folder):
         found["status"] = "unfinished"
     return found
+
+
+def _plain(value: Any) -> Any:
+    """The same nested value, with null for numbers that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def locked(folder: Path, key: str, wait: float = 0) -> Iterator[None]:
+    """Keep other processes out of a folder, that of a run or of a sweep.
+
+    Args:
+        folder: it exists.
+        key: of the config, which names it.
+        wait: how many seconds to wait for another process to end.
+
+    Raises:
+        UserError: one is at work in it.
+    """
+    lock = FileLock(folder / LOCK, timeout=wait)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"{key}={folder}: another process is at work in this folder") from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            (folder / LOCK).unlink(missing_ok=True)
+        lock.release()
 
 
 def is_locked(folder: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from dlrun.config.saved import quoted
 from dlrun.errors import RunError, UserError
+from dlrun.run.folder import read_result
 
 Call = Callable[[str, list[str]], int]
 """Runs a verb with its arguments in this process; returns the exit status, or raises what went wrong."""
@@ -46,8 +46,7 @@ def follow(commands: Mapping[str, str], run: Path, call: Call) -> dict[str, floa
             except Exception as error:
                 kind = "" if isinstance(error, (UserError, RunError)) else f"{type(error).__name__}: "
                 raise RunError(f"then.{name}: dlrun {line}: {kind}{error}") from error
-        result = json.loads((folder / "result.json").read_text())
-        metrics |= {f"{name}/{key}": value for key, value in result["metrics"].items()}
+        metrics |= {f"{name}/{key}": value for key, value in read_result(folder)["metrics"].items()}
     return metrics
 
 
@@ -59,5 +58,4 @@ def placed(override: str, run: Path) -> str:
 
 def is_completed(folder: Path) -> bool:
     """Whether there is a run in the folder that came to its end."""
-    file = folder / "result.json"
-    return file.is_file() and json.loads(file.read_text())["status"] == "completed"
+    return read_result(folder).get("status") == "completed"

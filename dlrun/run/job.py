@@ -17,7 +17,7 @@ from dlrun.config import schema, trust
 from dlrun.config.invocation import Invocation
 from dlrun.errors import RunError, UserError
 from dlrun.experiment import claims, header
-from dlrun.files import write_whole
+from dlrun.files import remove_leftovers, write_whole
 from dlrun.run import sweep_table
 from dlrun.run.folder import LOG, RESULT, Run
 from dlrun.run.follow_up import Call, follow
@@ -43,24 +43,37 @@ def run_job(config: DictConfig, invocation: Invocation, call: Call) -> None:
         UserError: there is another run in the folder, or the command has refused its input.
         RunError: the command failed, or a bound of ``expect`` is not met.
     """
-    sweeping = invocation.sweeping
-    if sweeping and not interrupt.takes_jobs():
-        return
     run = Run(invocation.folder, invocation)
+    if not invocation.sweeping:
+        _run(run, config, call)
+        return
+    with interrupt.at_work() as takes:
+        if takes:
+            _run(run, config, call, WAIT)
+
+
+def _run(run: Run, config: DictConfig, call: Call, wait: float = 0) -> None:
+    """Run the command, unless its folder says that there is nothing to do."""
+    sweeping = run.invocation.sweeping
     if run.exists:
-        if not VERBS[invocation.verb].continues:
+        continues = VERBS[run.invocation.verb].continues
+        if not (continues or sweeping or run.stopped_short):
             raise UserError(f"hydra.run.dir={run.path}: there is a run in this folder already; expected a new one")
         config = complete(schema.check(config))
         run.check_same(config)
-        if run.is_finished(config):
+        if run.is_finished(config) if continues else not run.stopped_short:
             _say_finished(run, config)
             return
     try:
-        with run.locked(WAIT if sweeping else 0), console.log_to(run.path / LOG), interrupt.at_once():
+        with run.locked(wait), console.log_to(run.path / LOG):
+            remove_leftovers(run.path)
+            if not VERBS[run.invocation.verb].trains:
+                run.forget_events()
             _attempt(run, config, call)
     finally:
         if sweeping:
-            sweep_table.update(run.path.parent)
+            with suppress(RunError):  # of a full disk the end of the sweep tells
+                sweep_table.update(run.path.parent)
 
 
 def complete(config: DictConfig) -> DictConfig:
@@ -98,12 +111,13 @@ def _attempt(run: Run, config: DictConfig, call: Call) -> None:
         about = header.introduction(invocation.choices.get("experiment", "").split(","))
         if about and not (invocation.sweeping or continues):
             console.say(about)
-        main: Main = import_module(f"dlrun.command.{invocation.verb}").main
-        result = main(config, run)
-        if then := config.get("then"):
-            # What follows reads this run, whose result is not whole before it has come to an end.
-            run.save_result("running", time.perf_counter() - started, result)
-            result["metrics"] = {**result["metrics"], **follow(then, run.path, call)}
+        with interrupt.at_once():
+            main: Main = import_module(f"dlrun.command.{invocation.verb}").main
+            result = main(config, run)
+            if then := config.get("then"):
+                # What follows reads this run, whose result is not whole before it has come to an end.
+                run.save_result("running", time.perf_counter() - started, result)
+                result["metrics"] = {**result["metrics"], **follow(then, run.path, call)}
     except BaseException as error:
         refused = isinstance(error, UserError) and not invocation.sweeping
         if refused and continues:  # what is in the folder already stays as it is
@@ -127,7 +141,7 @@ def _record(run: Run, error: BaseException, seconds: float) -> None:
     Raises:
         BaseException: the error itself.
     """
-    stopped = isinstance(error, (interrupt.Interrupted, KeyboardInterrupt))
+    stopped = isinstance(error, (interrupt.Stopped, KeyboardInterrupt))
     if not stopped and not isinstance(error, (UserError, RunError)):
         console.note("".join(traceback.format_exception(error)))
     message = str(error) or type(error).__name__

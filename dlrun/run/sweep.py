@@ -18,8 +18,8 @@ from dlrun.config.plan import Plan, job_name
 from dlrun.config.section import COUNTED, MAY_CHANGE, marked
 from dlrun.errors import UserError
 from dlrun.experiment import header
-from dlrun.files import write_whole
-from dlrun.run.folder import read_result
+from dlrun.files import remove_leftovers, write_whole
+from dlrun.run.folder import locked, read_result
 from dlrun.run.sweep_figures import draw
 from dlrun.run.sweep_table import table_rows, update
 
@@ -43,7 +43,9 @@ def run_sweep(plan: Plan, start: Callable[[], Exception | None]) -> int:
     if plan.config.sweep.dry_run:
         say_jobs(plan)
         return 0
-    with plan.in_folder() as folder, interrupt.forwarding() if plan.is_parallel else nullcontext():
+    together = interrupt.forwarding() if plan.is_parallel else nullcontext()
+    with plan.in_folder() as folder, locked(folder, "hydra.sweep.dir"), together:
+        remove_leftovers(folder, below=False)
         if about := header.introduction(plan.full.hydra.runtime.choices.get("experiment")):
             console.say(about)
         write_whole(folder / "sweep.yaml", OmegaConf.to_yaml({"swept": plan.swept, "config": base}))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import Any
 
+from dlrun.files import write_whole
 from dlrun.record import curve_file as curve
 from dlrun.run.sweep_table import table_rows
 
@@ -13,6 +15,7 @@ from dlrun.run.sweep_table import table_rows
 def draw(folder: Path) -> None:
     """Draw the curves of one name of all jobs together, and the test against the swept key, where it is a number."""
     from dlrun.figure.curves import curves
+    from dlrun.record.recorder import DPI
 
     rows = [row for row in table_rows(folder) if row["status"] == "completed"]
     shared = set.intersection(*(set(row["overrides"]) for row in rows)) if rows else set()
@@ -32,7 +35,9 @@ def draw(folder: Path) -> None:
         figures["test"] = curves((points[0][0][0], f"test {kind}"), lines)
     for name, figure in figures.items():
         (folder / "figures").mkdir(exist_ok=True)
-        figure.savefig(folder / "figures" / f"{name}.png", dpi=120)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=DPI)
+        write_whole(folder / "figures" / f"{name}.png", buffer.getbuffer())
 
 
 def _is_number(text: str) -> bool:

@@ -64,6 +64,8 @@ def table_rows(folder: Path) -> list[Row]:
     rows = []
     for file in folder.glob(f"*/{RESULT}"):
         result = read_result(file.parent)
+        if not result:  # it is being started anew
+            continue
         metrics, monitor = result["metrics"], result.get("monitor", "")
         rows.append(
             {
@@ -72,8 +74,8 @@ def table_rows(folder: Path) -> list[Row]:
                 "monitor": monitor,
                 "higher_is_better": result.get("higher_is_better", True),
                 "metrics": metrics,
-                "best": metrics.get(monitor),
-                "test": metrics.get(monitor.replace("val/", "test/")),
+                "best": _finite(metrics.get(monitor)),
+                "test": _finite(metrics.get(monitor.replace("val/", "test/"))),
                 "seconds": result["seconds"],
                 "status": result["status"],
                 "note": result.get("error") or result.get("stopped") or "",
@@ -112,6 +114,10 @@ def interval(values: list[float]) -> list[float]:
 
     deviation = stdev(values)
     return [mean(values), deviation, float(t.ppf(0.975, len(values) - 1)) * deviation / math.sqrt(len(values))]
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value
 
 
 def _figure(value: float | None) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from dlrun.dataset.augment import Augment
@@ -14,6 +17,7 @@ from dlrun.dataset.field import Sizes, images
 from dlrun.dataset.fitted import Fitted
 from dlrun.dataset.loader import Loader
 from dlrun.dataset.source import labelled
+from tests.disks import disk
 
 IMAGES = torch.randint(0, 256, (50, 1, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -96,3 +100,38 @@ def test_digests_are_of_the_content() -> None:
         image_digests(loader(torch.tensor([1])).source),
     )
     assert first[0] == first[2] == second[0] != first[1]
+
+
+def test_what_killed_processes_left_is_removed_but_not_from_under_one_at_work(tmp_path: Path) -> None:
+    (tmp_path / ".aaa.pt.12.tmp").touch()
+    (tmp_path / ".bbb.pt.12").touch()  # as of an earlier version
+    (tmp_path / ".ccc.pt.12.tmp").touch()
+    with FileLock(tmp_path / "ccc.lock"):
+        cached(tmp_path)
+    assert [path.name for path in tmp_path.glob(".*.pt.*")] == [".ccc.pt.12.tmp"]
+
+
+def test_features_that_are_there_are_read_without_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    features = cached(tmp_path)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert torch.equal(cached(tmp_path), features)
+
+
+def test_a_cache_that_takes_nothing_is_no_reason_to_lose_the_features(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with disk(1):
+        full = cached(tmp_path / "full")
+    assert torch.equal(cached(tmp_path / "file" / "cache"), full)
+    warnings = [line for line in capfd.readouterr().out.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 2
+    assert "the features are not kept" in warnings[0]
+    assert "No space left on device" in warnings[0]
+    assert "Not a directory" in warnings[1]
+    assert not list((tmp_path / "full").glob("*.pt"))

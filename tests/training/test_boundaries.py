@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import random
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from dlrun.compute.precision import Precision
 from dlrun.dataset.augment import Augment
 from dlrun.dataset.data import Data
 from dlrun.dataset.loader import Loader
+from dlrun.errors import RunError
 from dlrun.logger.tensorboard import TensorBoard
 from dlrun.model.normalized import Normalized
 from dlrun.record.recorder import Recorder
@@ -32,6 +34,7 @@ from dlrun.training.options import TrainerOptions
 from dlrun.training.phase import Phase, Plan
 from dlrun.training.step import Step
 from dlrun.training.trainer import Trainer
+from tests.disks import disk
 from tests.torture import points
 from tests.training.test_trainer import CPU, OPTIONS, source
 
@@ -40,7 +43,7 @@ from tests.training.test_trainer import CPU, OPTIONS, source
 def _seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give every event file a second of its own, as processes have: TensorBoard reads files in their names' order."""
     clock = SimpleNamespace(time=partial(next, itertools.count(1_700_000_000)))
-    monkeypatch.setattr("tensorboard.summary.writer.event_file_writer.time", clock)
+    monkeypatch.setattr("dlrun.logger.event_file.time", clock)
 
 
 class Killed(BaseException):
@@ -101,13 +104,15 @@ def plans(options: TrainerOptions, task: Classification, phases: Sequence[int | 
     return [Plan(make(0.02 / (place + 1)), epochs) for place, epochs in enumerate(phases)]
 
 
-def trainer(folder: Path, phases: Sequence[int | None] = (None,), order: int = 0, **changes: Any) -> Trainer:
+def trainer(
+    folder: Path, phases: Sequence[int | None] = (None,), order: int = 0, every_steps: int = 1, **changes: Any
+) -> Trainer:
     options = TrainerOptions(**(OPTIONS | {"epochs": 3, "log_every": 2} | changes))
     task = Classification(nn.CrossEntropyLoss(), 2)
     callbacks = {
         "curve": LossCurve(every=10),
         "drawing": Drawing(),
-        "checkpoint": Checkpoint(every_minutes=None, every_steps=1),
+        "checkpoint": Checkpoint(every_minutes=None, every_steps=every_steps),
     }
     names = sorted(callbacks)
     random.Random(order).shuffle(names)
@@ -186,6 +191,22 @@ def test_killed_after_every_checkpoint(kind: str, tmp_path: Path, monkeypatch: p
     killed = outcome(tmp_path / "killed")
     assert [name for name in whole if whole[name] != killed.get(name)] == []
     assert whole.keys() == killed.keys()
+
+
+def test_every_write_may_fail_once(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"epochs": 1, "every_steps": 3}
+    with disk() as good:
+        run(trainer(tmp_path / "whole", **options))
+    whole = outcome(tmp_path / "whole")
+    assert good.writes > 12
+    for place in range(1, good.writes + 1):
+        folder = tmp_path / str(place)
+        with disk(place, (errno.ENOSPC, errno.EIO)[place % 2]), pytest.raises(RunError, match="cannot be written"):
+            run(trainer(folder, **options))
+        run(trainer(folder, **options))
+        found = outcome(folder)
+        assert [name for name in whole if whole[name] != found.get(name)] == [], f"write {place}"
+        assert not [file for file in folder.rglob(".*") if file.is_file()]
 
 
 def test_nothing_depends_on_the_order_of_callbacks(tmp_path: Path) -> None:
