@@ -54,7 +54,8 @@ def append(path: Path, content: str | bytes | memoryview) -> None:
             try:
                 _put(stream.fileno(), content)
             except OSError:
-                stream.truncate(end)
+                with suppress(OSError):  # the first error says more
+                    stream.truncate(end)
                 raise
     except OSError as error:
         raise _failure(path, error) from error

@@ -71,7 +71,7 @@ def test_runs_that_another_command_made_are_not_it() -> None:
 def test_a_command_says_which_run_it_took_and_remembers_it(dlrun: Dlrun, monkeypatch: pytest.MonkeyPatch) -> None:
     OmegaConf.save(composed("train"), make("runs/train/a/1") / "config.yaml", resolve=True)
     begun: list[Any] = []
-    monkeypatch.setattr(job, "run_job", lambda config, _: begun.append(config.run))
+    monkeypatch.setattr(job, "run_job", lambda config, _, call: begun.append(config.run))
     ended = dlrun("evaluate", "run=last")
     assert ended.out.splitlines()[0] == "run=last: runs/train/a/1", ended.err
     assert begun == ["runs/train/a/1"]  # whatever is trained meanwhile

@@ -26,7 +26,7 @@ class EventFile:
     """An event file, to which whole records are added.
 
     Args:
-        folder: of the run.
+        folder: to write it in; it is made.
 
     Raises:
         RunError: it cannot be written; so do all methods, and what is recorded is kept for the next try.
@@ -35,6 +35,7 @@ class EventFile:
     def __init__(self, folder: Path) -> None:
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
         self.path = folder / name
+        folder.mkdir(parents=True, exist_ok=True)
         self._pending, self._written = io.BytesIO(), monotonic()
         self._records = RecordWriter(self._pending)
         self.add_event(Event(wall_time=time.time(), file_version="brain.Event:2"))
