@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,6 +63,26 @@ def dlrun(
         except SystemExit as end:
             out, err = capfd.readouterr()
             return Ended(int(end.code or 0), out, err)
+
+    return run
+
+
+Train = Callable[..., Path]
+_trained: dict[tuple[str, ...], Path] = {}
+
+
+@pytest.fixture
+def train_once(dlrun: Dlrun, tmp_path_factory: pytest.TempPathFactory) -> Train:
+    """A run of these overrides in the working directory; of the same ones trained once, and copied afterwards."""
+
+    def run(*overrides: str) -> Path:
+        if overrides in _trained:
+            shutil.copytree(_trained[overrides], "runs")
+        else:
+            ended = dlrun("train", *overrides)
+            assert ended.status == 0, ended.err
+            _trained[overrides] = shutil.copytree("runs", tmp_path_factory.mktemp("trained") / "runs")
+        return only_run(Path("runs/train"))
 
     return run
 

@@ -10,16 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import QUICK, Dlrun, only_run, result
+from tests.conftest import QUICK, Dlrun, Train, only_run, result
 
 PLAIN = ("model=linear", "dataset=digits", "dataset.image_size=8", "weights=weights.pt")
 
 
 @pytest.fixture
-def trained(dlrun: Dlrun) -> Path:
+def trained(train_once: Train) -> Path:
     """A run in the working directory."""
-    assert dlrun("train", *QUICK).status == 0
-    return only_run(Path("runs/train"))
+    return train_once(*QUICK)
 
 
 def test_a_curve_with_all_that_belongs_to_it(dlrun: Dlrun, trained: Path) -> None:

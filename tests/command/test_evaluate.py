@@ -12,16 +12,15 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from tests.command.test_finetune import photos
-from tests.conftest import QUICK, Dlrun, only_run, result
+from tests.conftest import QUICK, Dlrun, Train, only_run, result
 
 PLAIN = ("evaluate", "model=linear", "dataset=digits", "dataset.image_size=8")
 
 
 @pytest.fixture
-def trained(dlrun: Dlrun) -> Path:
+def trained(train_once: Train) -> Path:
     """A run in the working directory."""
-    assert dlrun("train", *QUICK).status == 0
-    return only_run(Path("runs/train"))
+    return train_once(*QUICK)
 
 
 def test_a_run_gives_the_accuracy_of_its_test_to_the_last_digit(dlrun: Dlrun, trained: Path) -> None:

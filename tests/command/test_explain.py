@@ -14,7 +14,7 @@ from PIL import Image
 
 from dlrun import build
 from dlrun.model.lenet import LeNet
-from tests.conftest import QUICK, Dlrun, only_run, result
+from tests.conftest import QUICK, Dlrun, Train, only_run, result
 
 LENET = (*QUICK[2:], "model=lenet", "dataset.image_size=12", "trainer.epochs=1")
 FAST = ("steps=4", "randomize=false", "limit=3")
@@ -33,11 +33,9 @@ def weights(dlrun: Dlrun) -> None:
 
 
 @pytest.fixture
-def trained(dlrun: Dlrun) -> Path:
+def trained(train_once: Train) -> Path:
     """A run of LeNet on small digits in the working directory."""
-    ended = dlrun("train", *LENET)
-    assert ended.status == 0, ended.err
-    return only_run(Path("runs/train"))
+    return train_once(*LENET)
 
 
 def rows(run: Path, name: str = "explanations.csv") -> list[dict[str, str]]:

@@ -18,7 +18,7 @@ from torchvision import models
 from dlrun.config import saved
 from tests.conftest import Dlrun, Ended, only_run, result
 
-QUIET = ("callback.tensorboard=null", "dataset.workers=0", "trainer.epochs=3")
+QUIET = ("callback.tensorboard=null", "callback.curves=null", "dataset.workers=0", "trainer.epochs=3")
 
 
 def photos(root: Path, classes: tuple[str, ...] = ("zebra", "áñø"), count: int = 12, side: int = 40) -> Path:
