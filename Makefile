@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python
 
-.PHONY: help install check lint types test slow quick torture format bench margins experiments clean
+.PHONY: help install check lint types test embedded slow quick torture format bench margins experiments clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
@@ -22,7 +22,10 @@ types:  ## mypy, strict
 test:  ## pytest, in as many processes as there are cores
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto
 
-slow:  ## pytest: the embedded experiments, and what is killed and goes on
+embedded:  ## pytest: the experiments that need no data from outside meet their claims
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto -m slow tests/test_embedded.py
+
+slow:  ## pytest: all that takes half a minute or more, such as what is killed or has a failing disk and goes on
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto -m slow
 
 quick:  ## what finds most breakage in a minute: lint, types, the shape of the code, every boundary of a training
