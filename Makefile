@@ -10,7 +10,7 @@ help:  ## list the targets
 install:  ## install dlrun with everything that its tests need, editable
 	$(PYTHON) -m pip install -e '.[dev]'
 
-check: lint types test  ## all that CI checks
+check: lint types test  ## lint, types and all tests but the slow ones
 
 lint:  ## ruff: lint and format
 	$(PYTHON) -m ruff check .
