@@ -22,7 +22,7 @@ types:  ## mypy, strict
 test:  ## pytest, in as many processes as there are cores
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto
 
-embedded:  ## pytest: the experiments that need no data from outside meet their claims
+embedded:  ## pytest: the longer of the experiments that need no data from outside meet their claims
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto -m slow tests/test_embedded.py
 
 slow:  ## pytest: all that takes half a minute or more, such as what is killed or has a failing disk and goes on

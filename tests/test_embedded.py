@@ -8,9 +8,30 @@ from dlrun.command.reproduce import is_embedded
 from dlrun.experiment import header as experiment
 from tests.conftest import Dlrun
 
+LONG = (
+    "activations",
+    "adversarial_digits",
+    "autoencoder_digits",
+    "batch_sizes",
+    "explain_digits",
+    "finetune_digits",
+    "gates",
+    "gradient_descent",
+    "hinge",
+    "init",
+    "lipschitz_digits",
+    "losses",
+    "optimizers",
+    "perceptron",
+    "polygons",
+    "resnet_parameters",
+)
+"""Those that take ten seconds or more; ``make embedded`` runs them."""
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", experiment.names())
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in experiment.names()]
+)
 def test_an_embedded_experiment_meets_its_claims(dlrun: Dlrun, name: str) -> None:
     found = experiment.read(name)
     if not is_embedded(found):
