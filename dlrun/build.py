@@ -192,7 +192,8 @@ def task(config: DictConfig) -> Task:
     """The task with its loss; ``config.dataset.num_classes`` is known."""
     loss = make(config.loss, "loss")
     made = make(config.task, "task", loss=loss, num_classes=config.dataset.num_classes)
-    assert isinstance(made, Task)
+    if not isinstance(made, Task):
+        raise UserError(f"task._target_={config.task._target_}: is no dlrun.task.task.Task")
     return made
 
 

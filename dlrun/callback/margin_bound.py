@@ -10,6 +10,7 @@ from sklearn.svm import LinearSVC
 
 from dlrun.callback.callback import Callback
 from dlrun.dataset.batch import inputs
+from dlrun.errors import UserError
 from dlrun.model.perceptron import Perceptron
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ class MarginBound(Callback):
     """
 
     metric_names = ("test/updates", "test/updates_bound")
+
+    def on_begin(self, trainer: Trainer) -> None:
+        """Refuse another network than a perceptron, before it trains."""
+        if not isinstance(trainer.model.network, Perceptron):
+            raise UserError(f"callback: {type(self).__name__} knows a bound for model=perceptron alone")
 
     def measure(self, trainer: Trainer) -> dict[str, float]:
         """``test/updates`` and ``test/updates_bound``."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dlrun.callback.callback import Callback
 from dlrun.dataset.loader import Loader
+from dlrun.errors import UserError
 from dlrun.figure.image_rows import image_rows
 from dlrun.task.reconstruction import Reconstruction
 
@@ -35,6 +36,11 @@ class PCA(Callback):
     def __init__(self, components: int, pairs: list[list[int]] | None = None, steps: int = 10) -> None:
         self.components, self.steps = components, steps
         self.pairs = pairs or [[0, 1], [4, 3]]
+
+    def on_begin(self, trainer: Trainer) -> None:
+        """Refuse another task than reconstruction, before anything trains."""
+        if not isinstance(trainer.task, Reconstruction):
+            raise UserError(f"callback: {type(self).__name__} stands beside task=reconstruction alone")
 
     def measure(self, trainer: Trainer) -> dict[str, float]:
         """Fit, test and draw."""

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from dlrun import build, console
 from dlrun.command.classifier import classifier
-from dlrun.dataset.data import listed
+from dlrun.dataset.folder_tree import listed
 from dlrun.model.inference import inference
 from dlrun.run.folder import Run
 from dlrun.task.classification import ClassificationScores

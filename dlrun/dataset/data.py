@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,16 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlrun import console
 from dlrun.dataset import oddities
 from dlrun.dataset.augment import Augment
 from dlrun.dataset.batch import inputs
 from dlrun.dataset.field import Field, Label, Sizes, images, read
 from dlrun.dataset.fitted import Fitted
+from dlrun.dataset.folder_tree import listed
 from dlrun.dataset.loader import Loader
 from dlrun.dataset.source import Splits, stratified
 from dlrun.errors import UserError, suggest
 
 GIB = 2**30
+MOST = 12
+"""Classes that a message lists."""
 
 
 @dataclass
@@ -88,7 +91,9 @@ def prepare(
     sources, fields, classes = select(splits, config, seed, known_classes)
     count = len(classes) or config.num_classes
     check_sizes(sources, config, None if known_classes else count)
-    oddities.say(sources, classes)
+    oddities.say_missing(sources, classes)
+    if known_classes is None:  # the training of a model has said it
+        oddities.say_copies(sources)
     augment = Augment(**config.augment)
     augment.check(fields, count)
     facts = measured(sources["train"], config)
@@ -148,9 +153,7 @@ def select(
     if known_classes is not None and list(known_classes) not in (splits.classes, chosen):
         names = list(known_classes)
         if "target" not in fields:
-            raise UserError(
-                f"dataset: has the classes {listed(splits.classes)}; the model knows others: {listed(names)}"
-            )
+            raise no_match(splits.classes, names)
         numbers = matched(splits.classes, names, chosen)
     elif chosen is not None:
         names = chosen
@@ -205,7 +208,7 @@ def renumbered(classes: list[str], chosen: list[str]) -> Tensor:
 def matched(classes: list[str], names: list[str], chosen: list[str] | None) -> Tensor:
     """The number that a trained model has for every class of the data, int64 (K,), by name; -1 where it has none.
 
-    Warns of the classes that only one of the two has.
+    Says which classes of the data are left out; those of the model without examples are said for every split.
 
     Args:
         classes: of the data.
@@ -216,20 +219,19 @@ def matched(classes: list[str], names: list[str], chosen: list[str] | None) -> T
         UserError: no class of the data is one of the model's.
     """
     taken = classes if chosen is None else [name for name in classes if name in chosen]
-    strange, absent = [name for name in taken if name not in names], [name for name in names if name not in taken]
+    strange = [name for name in taken if name not in names]
     if len(strange) == len(taken):
-        raise UserError(f"dataset: has the classes {listed(taken)}; the model knows others: {listed(names)}")
+        raise UserError(
+            f"dataset: has the classes {listed(taken, MOST)}; the model knows others: {listed(names, MOST)}"
+        )
     if strange:
-        warnings.warn(f"dataset: left out, as the model does not know them: {listed(strange)}", stacklevel=2)
-    if absent:
-        warnings.warn(f"dataset: has no examples of {listed(absent)}, which the model knows", stacklevel=2)
+        console.say(f"warning: dataset: left out, as the model does not know them: {listed(strange, MOST)}")
     return torch.tensor([names.index(name) if name in names and name in taken else -1 for name in classes])
 
 
-def listed(names: Sequence[str], most: int = 12) -> str:
-    """Names in a row, the first ones of many."""
-    more = f", and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def no_match(classes: list[str], names: list[str]) -> UserError:
+    """That none of the data's classes is one that the model knows."""
+    return UserError(f"dataset: has the classes {listed(classes, MOST)}; the model knows others: {listed(names, MOST)}")
 
 
 def few(source: Fitted, targets: Tensor, count: int, seed: int) -> Fitted:

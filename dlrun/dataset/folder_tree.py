@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -98,10 +99,10 @@ def classes(folder: Path) -> dict[str, list[Path]]:
     return dict(sorted(found.items()))
 
 
-def listed(names: list[Path] | list[str]) -> str:
+def listed(names: Sequence[Path | str], most: int = LISTED) -> str:
     """A few names of many, as text."""
-    more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(shown(name.name if isinstance(name, Path) else name) for name in names[:LISTED]) + more
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(shown(name.name if isinstance(name, Path) else name) for name in names[:most]) + more
 
 
 def _visible(folder: str | Path) -> list[os.DirEntry[str]]:

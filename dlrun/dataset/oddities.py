@@ -20,6 +20,9 @@ from dlrun.paths import shown
 TAIL = 4096
 """Bytes at the end of a file, which tell nearly all files of one length apart."""
 
+MOST = 100_000
+"""Files of which copies are looked for: to read the end of each of many more would hold up the training."""
+
 
 class Place(NamedTuple):
     """An image file, and where it is used."""
@@ -29,8 +32,8 @@ class Place(NamedTuple):
     target: int
 
 
-def say(sources: Mapping[str, Fitted], classes: list[str]) -> None:
-    """Say which classes have no examples in a split, and which image files are in two splits, or in two classes.
+def say_missing(sources: Mapping[str, Fitted], classes: list[str]) -> None:
+    """Say which classes have no examples in a split.
 
     Args:
         sources: by split.
@@ -43,12 +46,23 @@ def say(sources: Mapping[str, Fitted], classes: list[str]) -> None:
             missing = [name for number, name in enumerate(classes) if number not in present]
             if missing:
                 console.say(f"warning: dataset: no examples in {split} of {listed(missing)}")
+
+
+def say_copies(sources: Mapping[str, Fitted]) -> None:
+    """Say which image files are in two splits, or in two classes; of very many that they were not compared.
+
+    Args:
+        sources: by split.
+    """
     places = [
         Place(source.source.paths[index], split, int(source.source.targets[index]))
         for split, source in sources.items()
         if isinstance(source.source, FileSource)
         for index in source.indices.tolist()
     ]
+    if len(places) > MOST:
+        console.say(f"dataset.root: {len(places):,} images, too many to look for copies among them")
+        return
     copies = same_content(places)
     for what in ("split", "target"):
         spread = [group for group in copies if len({getattr(place, what) for place in group}) > 1]

@@ -44,8 +44,8 @@ def following(verb: str, folder: Path) -> list[str]:
         return []
     is_sweep = (folder / "sweep.yaml").is_file()
     is_last = paths.newest() in (folder, paths.best_job(folder))
-    run = "last" if is_last else shown(paths.best_job(folder) or folder)
-    board = f"dlrun tensorboard {shown(folder)}" if is_sweep else "dlrun tensorboard"
+    run = "last" if is_last else typed(paths.best_job(folder) or folder)
+    board = f"dlrun tensorboard {typed(folder)}" if is_sweep else "dlrun tensorboard"
     return [*(f"dlrun {line.format(run)}" for line in reading(paths.best_job(folder) or folder)), board]
 
 
@@ -59,7 +59,7 @@ def reading(run: Path) -> list[str]:
     return ["explain run={}", "attack run={}", "predict run={} input=photo.jpg"]
 
 
-def shown(folder: Path) -> str:
+def typed(folder: Path) -> str:
     """A folder as it is typed."""
     text = str(folder)
     return text if all(letter.isalnum() or letter in "_./+-" for letter in text) else quoted(text)
@@ -90,7 +90,7 @@ def how(verb: str, folder: Path) -> str:
         'dlrun train run=runs/a goes on'
     """
     if (folder / "sweep.yaml").is_file():
-        return f"the same command with hydra.sweep.dir={shown(folder)} goes on"
+        return f"the same command with hydra.sweep.dir={typed(folder)} goes on"
     if VERBS[verb].continues:
-        return f"dlrun {verb} run={shown(folder)} goes on"
+        return f"dlrun {verb} run={typed(folder)} goes on"
     return f"what there is lies in {folder}"

@@ -159,9 +159,8 @@ class Run:
 
     def forget_events(self) -> None:
         """Remove what an earlier attempt in this folder has shown on TensorBoard: this one begins anew."""
-        for folder in (self.path, self.path / "curves" / "train", self.path / "curves" / "val"):
-            for file in folder.glob("events.out.tfevents.*"):
-                file.unlink()
+        for file in self.path.rglob("events.out.tfevents.*"):
+            file.unlink()
 
     def withdraw(self) -> bool:
         """Take back what a run writes before its command has done anything; True if that was all there was."""

@@ -103,10 +103,10 @@ def _attempt(run: Run, config: DictConfig, call: Call) -> None:
     before = (run.path / RESULT).read_text() if (run.path / RESULT).exists() else None
     started = time.perf_counter()
     try:
-        if invocation.sweeping:
+        if invocation.sweeping and not continues:
             config = schema.check(config)
         trust.check_objects(config, config.get("run"), config.trust, invocation.reopened)
-        config = complete(config)
+        config = config if continues else complete(config)
         run.begin(config)
         about = header.introduction(invocation.choices.get("experiment", "").split(","))
         if about and not (invocation.sweeping or continues):
