@@ -24,6 +24,7 @@ from dlrun.dataset.data import Data, input_shape, prepare
 from dlrun.dataset.source import Splits
 from dlrun.errors import UserError
 from dlrun.explainer.explainer import Explainer
+from dlrun.lesson.lesson import Lesson
 from dlrun.logger.logger import Logger
 from dlrun.model.normalized import Normalized
 from dlrun.record.recorder import Recorder
@@ -224,6 +225,20 @@ def visualizer(config: DictConfig) -> Visualizer:
     """The visualizer; needs no data yet."""
     check_targets(config)
     made: Visualizer = make(config.visualizer, "visualizer")
+    return made
+
+
+def lesson(config: DictConfig) -> Lesson:
+    """The lesson, with everything seeded.
+
+    Raises:
+        UserError: an option is wrong.
+    """
+    check_targets(config)
+    seeding.seed_everything(config.seed)
+    made = make(config.lesson, "lesson")
+    if not isinstance(made, Lesson):
+        raise UserError(f"lesson._target_={config.lesson._target_}: is no dlrun.lesson.lesson.Lesson")
     return made
 
 

@@ -95,6 +95,8 @@ def run(arguments: list[str]) -> int:
         print(help.section(verb, about, rest) if about else help.verb(verb, rest))
     elif verb == "reproduce" and not rest:
         print(help.experiments())
+    elif verb == "lesson" and not rest:
+        print(help.lessons())
     else:
         status, folder = perform(verb, rest)
         if folder is not None:

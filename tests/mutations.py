@@ -59,6 +59,8 @@ def base(verb: str) -> list[str]:
         return ["run=."]
     if verb == "finetune":
         return ["weights=null"]
+    if verb == "lesson":
+        return ["lesson=least_squares"]
     needed = ["model=lenet", "dataset=digits", "weights=w.pt"]
     takes_a_model = "model" in VERBS[verb].schema.model_fields
     return needed if takes_a_model and composed(verb).get("model") is None else []

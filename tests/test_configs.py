@@ -45,7 +45,7 @@ def verb_of(group: str) -> str:
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_every_choice_composes_and_its_arguments_bind(group: str, choice: str) -> None:
     verb = verb_of(group)
-    needed = [] if verb == "train" else ["model=lenet", "dataset=digits"]
+    needed = [] if verb in ("train", "lesson") else ["model=lenet", "dataset=digits"]
     needed += ["task=adversarial"] if (verb, group) == ("train", "attack") else []
     config = composed(verb, *needed, f"{group}={choice}")
     config = schema.check(config)

@@ -1,4 +1,4 @@
-"""``dlrun reproduce``: run experiments, compare what they claim with what comes out."""
+"""``dlrun reproduce``: run experiments and lessons, compare what they claim with what comes out."""
 
 from __future__ import annotations
 
@@ -68,18 +68,20 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         UserError: none is chosen: all of them take hours, and start only where that is asked for.
     """
     expect.check_names(config.expect, METRICS)
-    if not (config.experiments or config.all or config.embedded):
-        raise UserError("experiments: none chosen; expected their names, embedded=true or all=true")
+    if not (config.experiments or config.all or config.embedded or config.lessons):
+        raise UserError("experiments: none chosen; expected their names, embedded=true, lessons=true or all=true")
     chosen = choose(config.experiments)
     if config.embedded:
-        chosen = [name for name in chosen if is_embedded(experiment.read(name))]
+        chosen = [found for found in chosen if is_embedded(found)]
+    if config.lessons:
+        chosen = [found for found in chosen if found.group == "lesson"]
     outcomes = []
     folder = Path(config.folder)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / paths.ASIDE).exists():
         (folder / paths.ASIDE).touch()  # none of these runs is run=last
-    for name in chosen:
-        outcomes.append(reproduce(experiment.read(name), folder / name, config.fresh))
+    for found in chosen:
+        outcomes.append(reproduce(found, folder / found.name, config.fresh))
         write_report(outcomes, run.path / REPORT)
     rows = [row for outcome in outcomes for row in outcome.rows]
     table = Table(*COLUMNS)
@@ -92,25 +94,27 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     return {"metrics": {"experiments": len(outcomes), "claims": len(rows), "not_met": not_met}}
 
 
-def choose(patterns: list[str] | None) -> list[str]:
-    """The experiments whose names fit one of the patterns; all for None.
+def choose(patterns: list[str] | None) -> list[Experiment]:
+    """The experiments and lessons whose names fit one of the patterns; all for None.
 
     Raises:
         UserError: a pattern fits none.
     """
-    known = experiment.names()
-    if patterns is None:
-        return known
-    for pattern in patterns:
+    known = {name: group for group in experiment.GROUPS for name in experiment.names(group)}
+    for pattern in patterns or ():
         if not fnmatch.filter(known, pattern):
-            raise UserError(f"experiments={pattern}: no such experiment; {suggest(pattern, known)}")
-    return [name for name in known if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+            raise UserError(f"experiments={pattern}: no such experiment or lesson; {suggest(pattern, known)}")
+    wanted = ["*"] if patterns is None else patterns
+    chosen = [name for name in known if any(fnmatch.fnmatch(name, pattern) for pattern in wanted)]
+    return [experiment.read(name, known[name]) for name in chosen]
 
 
 def is_embedded(found: Experiment) -> bool:
     """Whether its dataset comes with dlrun: its source reads no ``root``."""
+    if found.verb in ("inspect", "lesson"):
+        return True
     config = compose.unresolved(found.verb, [f"experiment={found.name}"])  # it may be a sweep, with values for its jobs
-    return found.verb == "inspect" or "root" not in config.dataset.source
+    return "root" not in config.dataset.source
 
 
 def reproduce(found: Experiment, folder: Path, fresh: bool) -> Outcome:
@@ -121,7 +125,7 @@ def reproduce(found: Experiment, folder: Path, fresh: bool) -> Outcome:
     if found.verb == "train" or not is_completed(folder):
         console.say(f"--- {found.name}: {found.title}")
         places = [f"hydra.{kind}.dir={quoted(folder)}" for kind in ("run", "sweep")]
-        status, outcome.error = call([found.verb, f"experiment={found.name}", *places])
+        status, outcome.error = call([found.verb, found.choice, *places])
         if status != 2:  # a run that failed, or did not meet its bounds, says so in its result
             outcome.error = ""
     if (folder / "result.json").exists():

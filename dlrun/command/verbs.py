@@ -216,12 +216,21 @@ class Inspect(Verb):
     expect: dict[str, Bound] = Field(default_factory=dict)
 
 
+class Lesson(Command):
+    """``dlrun lesson``."""
+
+    lesson: Component
+    logger: Annotated[dict[str, Component | None], MAY_CHANGE] = Field(default_factory=dict)
+    expect: Annotated[dict[str, Bound], MAY_CHANGE] = Field(default_factory=dict)
+
+
 class Reproduce(Command):
     """``dlrun reproduce``."""
 
     experiments: list[str] | None
     all: bool
     embedded: bool
+    lessons: bool
     folder: str
     fresh: bool
     report: str | None
@@ -268,5 +277,6 @@ VERBS = {
     "predict": Entry(Predict),
     "export": Entry(Export),
     "inspect": Entry(Inspect),
+    "lesson": Entry(Lesson, ()),
     "reproduce": Entry(Reproduce, ()),
 }

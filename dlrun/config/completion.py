@@ -102,7 +102,8 @@ def words(line: str) -> list[str]:
     if last.startswith("run="):
         return [f"{run} " for run in runs() if run.startswith(last)]
     if verb == "reproduce" and "=" not in last:
-        return [f"{name} " for name in described.choices("experiment") if name.startswith(last)]
+        names = [name for group in ("experiment", "lesson") for name in described.choices(group)]
+        return [f"{name} " for name in names if name.startswith(last)]
     return overrides(verb, before, last)
 
 

@@ -15,6 +15,8 @@ DEFAULT = re.compile(r"  - (?:optional |override )?([a-z]+): (\S+)")
 BASES = re.compile(r"^defaults: \[(.*)\]", re.M)
 WIDEST = 40
 """The column of comments, at most."""
+GLOBAL = "# @package _global_"
+"""How a file begins whose keys are those of the whole config."""
 NO_KEYS = ("defaults", "hydra")
 """Entries at the top of a file that are Hydra's."""
 
@@ -30,7 +32,7 @@ class Key(NamedTuple):
 
 
 def keys(file: Path) -> Iterator[Key]:
-    """The keys of a config file, in its order."""
+    """The keys of a config file, in its order, by their places in it."""
     sections: list[tuple[int, str]] = []
     for line in file.read_text().splitlines():
         found = LINE.fullmatch(line)
@@ -74,10 +76,18 @@ def of_choice(file: Path) -> dict[str, Key]:
         base = next((each for each in (file.parent, paths.configs() / file.parent.name)
                      if (each / f"{name}.yaml").is_file()), None)  # fmt: skip
         found |= of_choice(base / f"{name}.yaml") if base else {}
-    for key in keys(file):
+    for key in _of_group(file):
         comment = key.comment or (found[key.name].comment if key.name in found else "")
         found[key.name] = key._replace(comment=comment)
     return found
+
+
+def _of_group(file: Path) -> Iterator[Key]:
+    """The keys of a choice by their places in the group's section; a file may say those of others too."""
+    section = f"{file.parent.name}." if file.read_text().startswith(GLOBAL) else ""
+    for key in keys(file):
+        if key.name.startswith(section):
+            yield key._replace(name=key.name.removeprefix(section))
 
 
 def comments(verb: str, chosen: Mapping[str, str], config_dir: str | None = None) -> dict[str, str]:

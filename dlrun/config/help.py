@@ -102,21 +102,26 @@ def section(verb: str, topic: str, arguments: list[str]) -> str:
     chosen = choice or (defaults[group] if defaults[group] in files else next(iter(sorted(files)), ""))
     if chosen not in files:
         raise UserError(f"--help {topic}: no such choice; {suggest(chosen, files)}")
+    if group in ("experiment", "lesson") and not choice:
+        return f"{group}: {', '.join(sorted(files))}"
     if group == "experiment":
-        return f"{group}: {', '.join(sorted(files))}" if not choice else experiment(choice)
+        return about(choice)
     values = {key.name: key.value for key in of_verb if key.value}
     keys = [key._replace(name=f"{group}.{key.name}") for key in described.of_choice(files[chosen]).values()]
     keys = [key._replace(value=values.get(key.name, key.value)) for key in keys]
     others = ", ".join(sorted({*files} - {chosen}))
-    return f"{group}={chosen}" + (f"; other choices: {others}" if others else "") + f"\n\n{_table(keys)}"
+    title = f"{group}={chosen}" + (f"; other choices: {others}" if others else "")
+    if group == "lesson" and files[chosen].parent == paths.configs() / group:
+        title = about(chosen, group)
+    return f"{title}\n\n{_table(keys)}"
 
 
-def experiment(name: str) -> str:
-    """What an experiment's file says of it."""
+def about(name: str, group: str = "experiment") -> str:
+    """What the file of an experiment, or of a lesson, says of it."""
     from dlrun.experiment import header
 
-    found = header.read(name)
-    return "\n".join([f"experiment={name}: {found.title}", *(f"{key}: {text}" for key, text in found.header.items())])
+    found = header.read(name, group)
+    return "\n".join([f"{found.choice}: {found.title}", *(f"{key}: {text}" for key, text in found.header.items())])
 
 
 def experiments() -> str:
@@ -132,7 +137,24 @@ def experiments() -> str:
         "",
         "  dlrun reproduce xor 'perceptron*'   those of these names",
         "  dlrun reproduce embedded=true       those that need no data from outside",
+        "  dlrun reproduce lessons=true        the lessons, which dlrun lesson lists",
         "  dlrun reproduce all=true            all of them; it takes hours",
+    ])  # fmt: skip
+
+
+def lessons() -> str:
+    """What ``dlrun lesson`` alone prints: the lessons, and how to run one or all."""
+    from dlrun.experiment import header
+
+    found = [header.read(name, "lesson") for name in header.names("lesson")]
+    return "\n".join([
+        f"{len(found)} lessons, each exact and short; nothing was started.",
+        "",
+        *(f"  {each.name:<20} {each.title}" for each in found),
+        "",
+        "  dlrun lesson NAME                   its numbers on the terminal, its pictures in a folder",
+        "  dlrun lesson --help lesson=NAME     what to look at, and its options",
+        "  dlrun reproduce lessons=true        all of them, what they claim beside what comes out",
     ])  # fmt: skip
 
 

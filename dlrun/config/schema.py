@@ -44,7 +44,7 @@ def check(config: DictConfig) -> DictConfig:
     if verb not in list(VERBS):
         raise UserError(f"verb={verb}: expected the verb of the command line; {suggest('', VERBS)}")
     schema = VERBS[verb].schema
-    for group in ("model", "dataset"):
+    for group in ("model", "dataset", "lesson"):
         if group in schema.model_fields and unresolved.get(group) is None:
             raise UserError(f"{group}: none chosen; expected {how_to_choose(group, 'run' in unresolved)}")
     divide(made)

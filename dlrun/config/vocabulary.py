@@ -104,7 +104,7 @@ class Vocabulary:
                 if "." in key.name and key.value[:1] not in ("", "{"):
                     found.setdefault(words.plain(key.name.rpartition(".")[2]), {})[key.name] = []
         for group, choices in self.choices.items():
-            for choice, file in choices.items() if group != "experiment" else ():
+            for choice, file in choices.items():
                 for key in described.of_choice(file).values():
                     last = key.name.rpartition(".")[2]
                     if key.value and not key.value.endswith(f".{last}}}"):  # what repeats another key is set there

@@ -39,6 +39,7 @@ VERBS = _by_word(
         "summary params parameters describe info": "dlrun inspect",
         "repeat rerun": "dlrun replay run=last",
         "experiments examples demo": "dlrun reproduce",
+        "lessons laboratory lab": "dlrun lesson",
         "list ls models datasets model dataset choices": "dlrun train --help",
         "config cfg configs": "dlrun train --cfg job",
         "runs tb board logs status": "dlrun tensorboard",

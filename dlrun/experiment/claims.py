@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -52,6 +52,17 @@ def faults(bounds: Mapping[str, Any] | None) -> list[str]:
             expected = between if low > -BEYOND else "a smaller number"
             found.append(f"expect.{metric}={{{words}}}: no result could break this; expected a bound {expected}")
     return found
+
+
+def held_to(config: Any, overrides: Sequence[str]) -> Mapping[str, Any]:
+    """The bounds that a run is held to: its ``expect``; none where it is a lesson with options of the user's.
+
+    Args:
+        config: of the run.
+        overrides: of its command line.
+    """
+    changed = [text for text in overrides if text.lstrip("+~").startswith("lesson.")]
+    return {} if changed else config.get("expect") or {}
 
 
 def check_names(bounds: Mapping[str, Any] | None, metrics: Collection[str], verbs: Collection[str] = ()) -> None:

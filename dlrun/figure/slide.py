@@ -16,7 +16,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F
 """Okabe and Ito, Color Universal Design, 2008, the strongest first."""
 
 
-def slide(title: str, rows: int = 1, columns: int = 1, height: float = 4.5, **options: Any) -> tuple[Figure, list[Axes]]:
+def slide(
+    title: str, rows: int = 1, columns: int = 1, height: float = 4.5, **options: Any
+) -> tuple[Figure, list[Axes]]:
     """A figure and its axes, row by row.
 
     Args:
@@ -26,7 +28,7 @@ def slide(title: str, rows: int = 1, columns: int = 1, height: float = 4.5, **op
         height: inches.
         options: of :meth:`matplotlib.figure.Figure.subplots`.
     """
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
     figure.suptitle(title)
     axes = figure.subplots(rows, columns, squeeze=False, **options).flatten().tolist()
     for each in axes:

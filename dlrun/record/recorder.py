@@ -22,7 +22,7 @@ from dlrun.record import curve_file
 
 METRICS = "metrics.csv"
 DPI = 120
-"""Dots per inch of all figures."""
+"""Dots per inch of figures, at least."""
 
 
 class Recorder:
@@ -107,7 +107,9 @@ class Recorder:
             step: when it was drawn; the file has the last figure of a name.
         """
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})  # no version: equal bytes
+        figure.savefig(
+            buffer, format="png", dpi=max(DPI, figure.dpi), metadata={"Software": None}
+        )  # no version: equal bytes
         file = self.folder / self.figures / f"{name}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, buffer.getvalue(), sync=False)

@@ -91,7 +91,7 @@ def _say_finished(run: Run, config: DictConfig) -> None:
         patience = config.trainer.patience
         why = f", by trainer.patience={patience}; trainer.patience=N with N > {patience} goes on"
     console.say(f"finished already: {run.path}{why}")
-    judged = claims.judge(config.get("expect"), result)
+    judged = claims.judge(claims.held_to(config, run.invocation.overrides), result)
     if judged != result.get("expect", []):
         run.write_result({**result, "expect": judged})
     _report(judged, run.invocation.sweeping)
@@ -108,7 +108,7 @@ def _attempt(run: Run, config: DictConfig, call: Call) -> None:
         trust.check_objects(config, config.get("run"), config.trust, invocation.reopened)
         config = config if continues else complete(config)
         run.begin(config)
-        about = header.introduction(invocation.choices.get("experiment", "").split(","))
+        about = header.introduction(invocation.choices)
         if about and not (invocation.sweeping or continues):
             console.say(about)
         with interrupt.at_once():
@@ -129,7 +129,8 @@ def _attempt(run: Run, config: DictConfig, call: Call) -> None:
         _record(run, error, time.perf_counter() - started)
     else:
         seconds = time.perf_counter() - started
-        result["expect"] = claims.judge(config.get("expect"), {**result, "seconds": seconds})
+        bounds = claims.held_to(config, invocation.overrides)
+        result["expect"] = claims.judge(bounds, {**result, "seconds": seconds})
         run.save_result("completed", seconds, result)
         console.say(f"run folder: {run.path}")
         _report(result["expect"], invocation.sweeping)

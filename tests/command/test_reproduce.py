@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from dlrun import paths
+from dlrun.command.reproduce import choose, is_embedded
+from dlrun.experiment import header
 from tests.conftest import Dlrun, only_run, result
 
 
@@ -23,4 +25,11 @@ def test_the_report_says_what_is_claimed_and_measured_and_a_second_run_runs_noth
 def test_an_unknown_experiment_is_refused(dlrun: Dlrun) -> None:
     ended = dlrun("reproduce", "xorr")
     assert ended.status == 2
-    assert ended.errors[0].startswith("dlrun: experiments=xorr: no such experiment; did you mean 'xor'?")
+    assert ended.errors[0].startswith("dlrun: experiments=xorr: no such experiment or lesson; did you mean 'xor'?")
+
+
+def test_lessons_are_chosen_beside_experiments() -> None:
+    assert not {*header.names()} & {*header.names("lesson")}
+    assert [found.choice for found in choose(["xor", "least_squares"])] == ["experiment=xor", "lesson=least_squares"]
+    assert len(choose(None)) == len(header.names()) + len(header.names("lesson"))
+    assert is_embedded(header.read("least_squares", "lesson"))

@@ -62,5 +62,20 @@ def test_a_bare_reproduce_lists_what_it_could_do(dlrun: Dlrun) -> None:
         assert f"\n  {name} " in ended.out
     assert "dlrun reproduce all=true " in ended.out
     refused = dlrun("reproduce", "fresh=true")
-    assert refused.errors == ["dlrun: experiments: none chosen; expected their names, embedded=true or all=true"]
+    assert refused.errors == [
+        "dlrun: experiments: none chosen; expected their names, embedded=true, lessons=true or all=true"
+    ]
+    assert not list(Path().iterdir())
+
+
+def test_a_bare_lesson_lists_the_lessons_and_help_tells_of_one(dlrun: Dlrun) -> None:
+    ended = dlrun("lesson")
+    assert ended.status == 0
+    for name in header.names("lesson"):
+        assert f"\n  {name} " in ended.out
+    about = dlrun("lesson", "--help", "lesson=least_squares").out
+    assert about.startswith("lesson=least_squares: ")
+    assert "Look at: figures/trajectories.png" in about
+    assert "  lesson.steps=40  of gradient descent" in about
+    assert "least_squares" in dlrun("lesson", "--help", "lesson").out
     assert not list(Path().iterdir())
