@@ -16,13 +16,12 @@ from torch import Tensor, nn
 
 from dlrun import interrupt
 from dlrun.errors import RunError
+from dlrun.figure.slide import DPI
 from dlrun.files import append, remove_leftovers, write_whole
 from dlrun.logger.logger import Logger, Status, Value
 from dlrun.record import curve_file
 
 METRICS = "metrics.csv"
-DPI = 120
-"""Dots per inch of all figures."""
 
 
 class Recorder:

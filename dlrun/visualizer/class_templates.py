@@ -27,4 +27,10 @@ class ClassTemplates(Visualizer):
             raise UserError("visualizer=class_templates: the model is no linear classifier; expected model=linear")
         templates = dense.weight.detach().float().cpu().view(-1, channels, height, width)
         titles = subject.classes if len(templates) == len(subject.classes) else [subject.classes[-1]]
-        return Shown({"class_templates": weights(templates, titles, "weights of each class")})
+        return Shown(
+            {
+                "class_templates": weights(
+                    templates, titles, "The weights of each class: red pixels speak for it, blue ones against it"
+                )
+            }
+        )
