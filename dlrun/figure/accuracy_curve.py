@@ -30,13 +30,16 @@ def curve(
         ends = [wilson(round(value * examples), examples) for value in values]
         below = [value - low for value, (low, _) in zip(values, ends, strict=True)]
         above = [high - value for value, (_, high) in zip(values, ends, strict=True)]
-        label = f"{name}, with 95% interval"
         axes.errorbar(
-            eps, values, [below, above], fmt=style + marker, linewidth=2, markersize=size, capsize=4, label=label
+            eps, values, [below, above], fmt=style + marker, linewidth=2, markersize=size, capsize=4, label=name
         )
     if len(accuracies) == 2:
-        axes.fill_between(eps, *accuracies.values(), alpha=0.2, color="gray", linewidth=0, label="not known")
-    axes.set(xlabel=rf"largest change $\epsilon$ of an image ({NORMS[norm]}, pixels in 0 to 1)", ylabel="accuracy")
+        first, second = accuracies.values()
+        axes.fill_between(eps, first, second, alpha=0.2, color="gray", linewidth=0, label="not known")
+    axes.set(
+        xlabel=rf"largest change $\epsilon$ of an image ({NORMS[norm]}, pixels in 0 to 1)",
+        ylabel="accuracy, with 95% interval",
+    )
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, -0.02), min(high, 1.02))

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from torch.nn import functional
 
 from dlrun.figure.slide import COLOURS, legend, slide
-from dlrun.figure.text import verbatim
 
 FEW = 3
 """Lines that are all named; of more, the highest and the lowest at the end."""
@@ -35,7 +34,7 @@ def ascent(title: str, activations: Mapping[str, Sequence[float]]) -> Figure:
             axes.plot(smooth[number], color="0.75", linewidth=1)
     for number, colour, style in zip(named, COLOURS, ("-", "--", "-."), strict=False):
         place = "" if len(order) <= FEW else "highest: " if number == order[0] else "lowest: "
-        label = verbatim(place + names[number])
+        label = place + names[number]
         axes.plot(smooth[number], color=colour, linestyle=style, linewidth=2.5, label=label)
     if len(order) > FEW:
         axes.plot(smooth.median(dim=0).values, color="black", linewidth=2.5, label=f"median of all {len(order)}")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from torch import Tensor
@@ -15,6 +18,8 @@ NAMED = 50
 """The most classes whose names are legible."""
 SMALLEST, LARGEST = 7, 13
 """Points of a count; where it had to be smaller, colours speak alone."""
+GAMMA = 0.5
+"""The colour is a share to this power: 1% is not white."""
 PLOT = 5.6
 """Inches that the matrix has in width, about."""
 
@@ -25,8 +30,8 @@ def confusion_matrix(counts: Tensor, classes: list[str]) -> Figure:
     tall = min(max(3.3, 0.155 * count), 7)
     figure, (axes,) = slide(_title(counts, classes), height=tall + 1.5)
     shares = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
-    picture = axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    bar = figure.colorbar(picture, ax=axes, fraction=0.046, pad=0.02, format=PercentFormatter(1))
+    picture = axes.imshow(shares.numpy(), cmap="Blues", norm=PowerNorm(GAMMA, 0, 1), aspect="auto")
+    bar = figure.colorbar(picture, ax=axes, fraction=0.046, pad=0.02, aspect=6 * tall, format=PercentFormatter(1))
     bar.set_label("share of the true class")
     if count > NAMED:
         axes.set(xlabel="predicted class (its number)", ylabel="true class (its number)")
@@ -37,7 +42,9 @@ def confusion_matrix(counts: Tensor, classes: list[str]) -> Figure:
     size = min(10, POINTS * tall / count * 0.75)
     names = [verbatim(shortened(name, 1.5, size)) for name in classes]
     flat = max(width(name, size) for name in names) < 0.9 * PLOT / count
-    turned = {} if flat else {"rotation": 45 if count <= 12 else 90, "ha": "right", "rotation_mode": "anchor"}
+    turned: dict[str, Any] = (
+        {} if flat else {"rotation": 45 if count <= 12 else 90, "ha": "right", "rotation_mode": "anchor"}
+    )
     turned |= {"va": "center"} if turned.get("rotation") == 90 else {}
     axes.set_xticks(range(count), names, fontsize=size, **turned)
     axes.set_yticks(range(count), names, fontsize=size)
@@ -55,7 +62,7 @@ def _title(counts: Tensor, classes: list[str]) -> str:
         return title
     true, predicted = divmod(int(wrong.argmax()), len(classes))
     pair = [verbatim(shortened(classes[number], 2, 13)) for number in (true, predicted)]
-    return f"{title}; most often {pair[0]} is taken for {pair[1]}"
+    return f"{title}\nmost often {pair[0]} is taken for {pair[1]}"
 
 
 def _write(axes: Axes, counts: Tensor, shares: Tensor, tall: float) -> None:
@@ -68,6 +75,6 @@ def _write(axes: Axes, counts: Tensor, shares: Tensor, tall: float) -> None:
     for row, values in enumerate(counts.tolist()):
         for column, value in enumerate(values):
             if value:
-                colour = "white" if shares[row, column] > 0.5 else "black"
+                colour = "white" if shares[row, column] ** GAMMA > 0.5 else "black"
                 text = axes.text(column, row, str(value), ha="center", va="center", color=colour, fontsize=size)
                 text.set_in_layout(False)  # they lie inside the axes, and measuring them takes as long as drawing

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dlrun.figure.slide import COLOURS, MARKERS, legend, slide
-from dlrun.figure.text import verbatim
 
 MOST = 12
 """Lines that get a label; of more, so many of them."""
@@ -48,7 +47,7 @@ def curves(
             markersize=5,
             linewidth=2 if few else 1.2,
             capsize=4,
-            label=verbatim(label) if number % step == 0 and label else "_",
+            label=label if number % step == 0 and label else "_",
         )
     every = [point for points in lines.values() for point in points]
     for values, scale in zip(zip(*every, strict=True), (plot.set_xscale, plot.set_yscale), strict=True):

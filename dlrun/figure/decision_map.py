@@ -12,10 +12,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from dlrun.figure.slide import COLOURS, MARKERS, legend, slide
-from dlrun.figure.text import shortened, verbatim
-
-NAMED = 12
-"""The most classes in the legend."""
 
 
 def decision_map(
@@ -38,7 +34,7 @@ def decision_map(
         earlier_axis: float (E,).
         earlier: logits (E, E, K), whose borders are drawn as thin lines, from light to dark.
     """
-    figure, (axes,) = slide("What the model says of every point: its colour is paler where it is less sure")
+    figure, (axes,) = slide("What the model says of every point (paler: less sure)")
     best, winner = logits.softmax(dim=2).max(dim=2)
     chance = 1 / logits.shape[2]
     certainty = ((best - chance) / (1 - chance)).unsqueeze(2).numpy()
@@ -50,6 +46,9 @@ def decision_map(
         for number, old in enumerate(earlier, start=1):
             _borders(axes, earlier_axis, old, str(0.85 - 0.6 * number / len(earlier)), 0.9)
         _borders(axes, axis, logits, "black", 2)
+    axes.plot([], [], color="black", linewidth=2, label="border")
+    if earlier:
+        axes.plot([], [], color="0.5", linewidth=0.9, label=_earlier(earlier))
     for number in sorted(set(targets.tolist())):
         own = points[targets == number]
         axes.scatter(
@@ -60,19 +59,17 @@ def decision_map(
             s=70 if len(points) < 10 else 18,
             edgecolors="white",
             linewidths=0.5,
-            label=verbatim(shortened(classes[number], 1.8, 10)) if number < NAMED else "_",
+            label=classes[number],
         )
-    axes.plot([], [], color="black", linewidth=2, label="border")
-    if earlier:
-        axes.plot([], [], color="0.5", linewidth=0.9, label=_earlier(earlier))
-    axes.set(xlabel="x (all points in 0 to 1)", ylabel="y", xlim=(low, high), ylim=(low, high))
-    legend(figure, axes, "right", "class")
+    axes.set(xlabel="x (scaled to 0 to 1)", ylabel="y (scaled to 0 to 1)", xlim=(low, high), ylim=(low, high))
+    axes.locator_params(nbins=5)
+    legend(figure, axes, "right")
     return figure
 
 
 def _earlier(earlier: Sequence[Tensor]) -> str:
     """How many of the earlier borders can be seen: a border may lie outside of the picture."""
-    crossing = sum(len(logits.argmax(dim=2).unique()) > 1 for logits in earlier)
+    crossing = sum(len(logits.argmax(dim=2).flatten().bincount().nonzero()) > 1 for logits in earlier)
     return f"earlier borders, from\nlight to dark ({crossing} of\n{len(earlier)} cross the picture)"
 
 

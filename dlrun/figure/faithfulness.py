@@ -31,5 +31,5 @@ def faithfulness(title: str, measured: Mapping[str, tuple[Tensor, Tensor]]) -> F
         plot.grid(alpha=0.3)
     plots[0].invert_yaxis()
     plots[0].set_ylabel("explainer")
-    plots[1].set_title("area under the probability's curve: mean and two standard errors", fontsize=10)
+    figure.supxlabel("area under the curve of the class's probability: mean and two standard errors", fontsize=10)
     return figure

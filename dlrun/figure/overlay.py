@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -36,7 +38,7 @@ def contact_sheet(title: str, images: Tensor, maps: Tensor, captions: list[str],
             own.append(Tile(overlaid(image, map), subtitle))
         cells.append(own)
     cells += [[None] * (1 + asked)] * (-count % groups)
-    rows = [sum(cells[start : start + groups], []) for start in range(0, len(cells), groups)]
+    rows = [list(chain(*cells[start : start + groups])) for start in range(0, len(cells), groups)]
     return tiles(title, rows, below=[EVIDENCE], group=1 + asked)
 
 

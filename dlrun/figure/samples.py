@@ -21,7 +21,9 @@ def samples(title: str, examples: Tensor, captions: Sequence[str]) -> Figure:
         own = points[[place for place, caption in enumerate(captions) if caption == name]]
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         axes.scatter(own[:, 0], own[:, 1], color=colour, marker=marker, s=40, label=name)
-    axes.set(xlabel="x", ylabel="y", xlim=(-0.1, 1.1), ylim=(-0.1, 1.1), aspect="equal")
+    axes.set(
+        xlabel="x (scaled to 0 to 1)", ylabel="y (scaled to 0 to 1)", xlim=(-0.1, 1.1), ylim=(-0.1, 1.1), aspect="equal"
+    )
     if any(captions):
         legend(figure, axes, "right")
     return figure

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dlrun.figure.overlay import EVIDENCE, overlaid
 from dlrun.figure.slide import MARKERS, legend, slide
+from dlrun.figure.text import shortened, verbatim
 from dlrun.figure.tiles import Tile, picture, tiles
 
 SHOWN = 6
@@ -20,15 +21,17 @@ def randomization(stages: list[str], correlations: dict[str, list[float]]) -> Fi
         stages: the layers in the order in which they lost their weights.
         correlations: of each explainer, a mean rank correlation with its first map for each stage.
     """
-    lowest = min(correlations, key=lambda name: correlations[name][-1])
-    end = correlations[lowest][-1]
-    figure, (axes,) = slide(f"Layers lose their weights from the top down: {lowest}'s map goes down to {end:.2f}")
+    method, values = next(iter(correlations.items()))
+    figure, (axes,) = slide(
+        f"All weights drawn anew, top down: the maps of {method} agree by {values[-1]:.2f} at the end"
+    )
     for (name, values), marker in zip(correlations.items(), MARKERS, strict=False):
         axes.plot(range(len(stages) + 1), [1.0, *values], marker=marker, linewidth=2, label=name)
     axes.axhline(0, color="0.4", linewidth=1, linestyle=":", label="nothing in common")
     step = -(-len(stages) // 24)
     places = range(0, len(stages) + 1, step)
-    axes.set_xticks(places, ["trained", *stages][::step], rotation=40, ha="right", rotation_mode="anchor")
+    names = [verbatim(shortened(name, 1.4, 10)) for name in ["trained", *stages][::step]]
+    axes.set_xticks(places, names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set(xlabel="the last layer whose weights are drawn anew", ylabel="rank correlation\nwith the trained map")
     axes.set_ylim(min(-0.08, *(value - 0.08 for values in correlations.values() for value in values)), 1.08)
     axes.grid(alpha=0.3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from matplotlib import colormaps
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
@@ -31,7 +32,7 @@ def segmentation(images: Tensor, masks: Tensor, predictions: Tensor, classes: li
         [Tile(picture(image)) for image in images],
         *([Tile(palette[one.cpu().numpy()]) for one in numbers] for numbers in (masks, predictions)),
     ]
-    here = set(masks.unique().tolist()) | set(predictions.unique().tolist())
+    here = torch.cat([masks, predictions]).flatten().bincount().nonzero().flatten().tolist()
     key = {name: colour for number, (name, colour) in enumerate(zip(classes, colours, strict=True)) if number in here}
     right = float((masks == predictions).float().mean())
     title = f"The class of every pixel: {percent(right)} are right in these {len(images)} images"

@@ -7,10 +7,11 @@ from typing import Any, Literal
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from dlrun.figure.text import height as text_height
+from dlrun.figure.text import shortened, verbatim, wrapped
 from dlrun.figure.text import width as text_width
-from dlrun.figure.text import wrapped
 
 WIDTH = 8.0
 """Inches. Matplotlib's font of 10 points is then as large as one of 17 on a slide of 13.3 inches."""
@@ -26,6 +27,10 @@ STRIKING = COLOURS[1]
 """Of what is to be seen first, such as a mistake."""
 TITLE = 13
 """Points."""
+BOLD = 1.15
+"""How much wider bold letters are."""
+NAMED, LABEL = 12, 2.4
+"""The most names in a legend, and the inches of each."""
 
 
 def slide(
@@ -34,7 +39,7 @@ def slide(
     """A figure and its axes, row by row.
 
     Args:
-        title: says what is to be seen; it is broken into lines.
+        title: says what is to be seen; what is longer than the figure is wide is broken into lines.
         rows: of axes.
         columns: of axes.
         height: inches.
@@ -70,14 +75,26 @@ def sheet(title: str, height: float) -> tuple[Figure, Axes, float]:
     return figure, axes, top
 
 
-def legend(figure: Figure, axes: Axes, place: Literal["below", "right"] = "below", title: str = "") -> None:
-    """Name what the axes show, outside of them."""
+def legend(figure: Figure, axes: Axes, place: Literal["below", "right"] = "below") -> None:
+    """Name what the axes show, outside of them; long names are shortened, and of many the first are given."""
     handles, labels = axes.get_legend_handles_labels()
-    widest = max((text_width(label, 10) for label in labels), default=0) + 0.7
-    columns = 1 if place == "right" else max(1, min(len(labels), int((WIDTH - 0.4) / widest)))
-    loc = "outside right center" if place == "right" else "outside lower center"
-    figure.legend(handles, labels, loc=loc, ncols=columns, frameon=False, title=title or None)
+    labels = [_short(label) for label in labels]
+    if len(labels) > NAMED:
+        handles, labels = (
+            [*handles[:NAMED], Line2D([], [], linestyle="")],
+            [*labels[:NAMED], f"and {len(labels) - NAMED} more"],
+        )
+    widest = max((text_width(line, 10) for label in labels for line in label.split("\n")), default=0) + 0.7
+    if place == "right":
+        figure.legend(handles, labels, loc="outside right center", frameon=False)
+    else:
+        columns = max(1, min(len(labels), int((WIDTH - 0.4) / widest)))
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def _short(label: str) -> str:
+    return "\n".join(verbatim(shortened(line, LABEL, 10)) for line in label.split("\n"))
 
 
 def _lines(title: str) -> str:
-    return wrapped(title, (WIDTH - 0.4) / 1.15, TITLE, lines=4)  # bold letters are wider
+    return "\n".join(wrapped(line, (WIDTH - 0.4) / BOLD, TITLE, lines=3) for line in title.split("\n"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from torch import Tensor
 
-from dlrun.figure.slide import WIDTH, sheet
+from dlrun.figure.slide import BOLD, WIDTH, sheet
 from dlrun.figure.text import height as text_height
 from dlrun.figure.text import verbatim, wrapped
 from dlrun.figure.text import width as text_width
@@ -98,7 +99,7 @@ def tiles(
     begin = left + (WIDTH - EDGE - left - sum(gaps) - columns * side) / 2
     lefts = [begin + column * side + sum(gaps[:column]) for column in range(columns)]
     size = caption_size(columns)
-    texts = [[wrapped(tile.caption if tile else "", side, size) for tile in row] for row in rows]
+    texts = [[_caption(tile, side, size) for tile in row] for row in rows]
     heads = [max(text_height(text, size) for text in row) for row in texts]
     pictures = [max((side * min(_ratio(tile), 4) for tile in row if tile), default=0.0) for row in rows]
     legend = (_key_rows(below) * 0.26 if isinstance(below, dict) else 0.62) if below else 0.0
@@ -108,13 +109,17 @@ def tiles(
         for tile, text, start in zip(row, texts[place], lefts, strict=True):
             if tile:
                 _draw(axes, tile, (start, upper, side, pictures[place]))
-                style = {"color": tile.colour, "fontweight": "normal" if tile.colour == "black" else "bold"}
+                style: dict[str, Any] = {
+                    "color": tile.colour,
+                    "fontweight": "normal" if tile.colour == "black" else "bold",
+                }
                 axes.text(
                     start + side / 2, upper - 0.03, text, ha="center", va="bottom", size=size, parse_math=False, **style
                 )
         if names:
             middle = upper + pictures[place] / 2
-            axes.text(begin - 0.1, middle, names[place], ha="right", va="center", size=10, parse_math=False)
+            name = wrapped(names[place], NAME, 10, lines=max(1, int(pictures[place] / text_height("x", 10))))
+            axes.text(begin - 0.1, middle, name, ha="right", va="center", size=10, parse_math=False)
         top = upper + pictures[place] + 1.5 * GAP
     if isinstance(below, dict):
         draw_key(axes, below, top)
@@ -122,6 +127,11 @@ def tiles(
         for number, bar in enumerate(below):
             _draw_bar(axes, bar, top, (number + 0.5) * WIDTH / len(below))
     return figure
+
+
+def _caption(tile: Tile | None, side: float, size: float) -> str:
+    """The lines of a caption; those in a colour are bold, and so wider."""
+    return wrapped(tile.caption, side if tile.colour == "black" else side / BOLD, size) if tile else ""
 
 
 def caption_size(columns: int) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dlrun.figure.slide import COLOURS, legend, slide
+from dlrun.figure.text import wrapped
 
-LOOKS = {
+LOOKS: dict[str, dict[str, Any]] = {
     "train": {"color": COLOURS[0], "linestyle": "-", "marker": "o"},
     "val": {"color": COLOURS[1], "linestyle": "--", "marker": "s"},
 }
@@ -36,7 +38,7 @@ def training(curves: Mapping[str, Mapping[str, Curve]], best: int | None = None)
     columns = min(len(curves), 2 if len(curves) <= 4 else 3)
     rows = math.ceil(len(curves) / columns)
     names = " and ".join(name.replace("_", " ") for name in curves) if len(curves) <= 2 else "all measurements"
-    chosen = "" if best is None else f"; the weights are those of epoch {best}"
+    chosen = "" if best is None else f" (epoch {best} is kept)"
     figure, plots = slide(f"Course of the training: {names}{chosen}", rows, columns, 4.5 if rows == 1 else 2.7 * rows)
     for plot, (name, splits) in zip(plots, curves.items(), strict=False):
         for split, points in splits.items():
@@ -46,8 +48,8 @@ def training(curves: Mapping[str, Mapping[str, Curve]], best: int | None = None)
         if "loss" in name and min(values) > 0 and max(values) > 50 * min(values):
             plot.set_yscale("log")
         if best is not None:
-            plot.axvline(best, color="0.4", linewidth=1, linestyle=":", label="chosen epoch")
-        plot.set(xlabel="epoch", ylabel=UNITS.get(name, name.replace("_", " ")))
+            plot.axvline(best, color="0.4", linewidth=1, linestyle=":", label="epoch that is kept")
+        plot.set(xlabel="epoch", ylabel=wrapped(UNITS.get(name, name.replace("_", " ")), 2.2, 10))
         plot.xaxis.set_major_locator(MaxNLocator(integer=True))
         plot.grid(alpha=0.3)
     legend(figure, max(plots[: len(curves)], key=lambda plot: len(plot.lines)))

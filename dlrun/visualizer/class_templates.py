@@ -10,6 +10,8 @@ from dlrun.figure.weights import weights
 from dlrun.model.normalized import Normalized
 from dlrun.visualizer.visualizer import Shown, Subject, Visualizer
 
+TITLE = "The weights of each class: red pixels speak for it, blue ones against it"
+
 
 class ClassTemplates(Visualizer):
     """What a linear classifier holds an image against (001_6d5271d093cc63ab.txt, linear classification)."""
@@ -27,10 +29,4 @@ class ClassTemplates(Visualizer):
             raise UserError("visualizer=class_templates: the model is no linear classifier; expected model=linear")
         templates = dense.weight.detach().float().cpu().view(-1, channels, height, width)
         titles = subject.classes if len(templates) == len(subject.classes) else [subject.classes[-1]]
-        return Shown(
-            {
-                "class_templates": weights(
-                    templates, titles, "The weights of each class: red pixels speak for it, blue ones against it"
-                )
-            }
-        )
+        return Shown({"class_templates": weights(templates, titles, TITLE)})
