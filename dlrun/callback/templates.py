@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 from dlrun.callback.callback import Callback
 from dlrun.dataset.batch import inputs
 from dlrun.errors import UserError
-from dlrun.figure.weights import weights
+from dlrun.figure.weights import TEMPLATES, weights
 from dlrun.model.linear import Linear
 
 if TYPE_CHECKING:
     from dlrun.task.task import Scores
     from dlrun.training.trainer import Trainer
-
-
-TITLE = "The weights of each class: red pixels speak for it, blue ones against it"
 
 
 class Templates(Callback):
@@ -35,5 +32,5 @@ class Templates(Callback):
         weight = trainer.eval_model.network.get_parameter("fc.weight").detach()
         channels, height, width = inputs(trainer.data.test.source[0]).shape
         images = weight.view(-1, channels, height, width).mean(dim=1, keepdim=True)
-        drawn = weights(images, trainer.data.classes, TITLE)
+        drawn = weights(images, trainer.data.classes, TEMPLATES)
         trainer.recorder.figure("templates", drawn, trainer.cursor.step)

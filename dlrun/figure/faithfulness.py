@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from dlrun.figure.slide import COLOURS, slide
+from dlrun.figure.text import shortened, verbatim
 
 MEASURES = ("deletion (lower is better)", "insertion (higher is better)", "insertion less deletion")
 
@@ -24,7 +25,15 @@ def faithfulness(title: str, measured: Mapping[str, tuple[Tensor, Tensor]]) -> F
         for number, (plot, values) in enumerate(zip(plots, (deletion, insertion, insertion - deletion), strict=True)):
             error = 2 * float(values.std(correction=0)) / max(1, values.numel() - 1) ** 0.5
             mean = float(values.mean())
-            plot.errorbar([mean], [name], xerr=[error], fmt="o", color=COLOURS[number], capsize=5, markersize=8)
+            plot.errorbar(
+                [mean],
+                [verbatim(shortened(name, 1.2, 10))],
+                xerr=[error],
+                fmt="o",
+                color=COLOURS[number],
+                capsize=5,
+                markersize=8,
+            )
     for plot, name in zip(plots, MEASURES, strict=True):
         plot.set(xlabel=name)
         plot.margins(y=0.2)

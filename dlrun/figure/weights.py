@@ -9,6 +9,9 @@ from torch import Tensor
 from dlrun.figure.slide import CHANGE
 from dlrun.figure.tiles import Bar, Tile, coloured, flow, picture, tiles
 
+TEMPLATES = "The weights of each class: red pixels speak for it, blue ones against it"
+"""The title of those of a linear classifier."""
+
 
 def weights(weights: Tensor, captions: list[str], title: str) -> Figure:
     """Draw weights (n, C, h, w) of one or three channels.

@@ -129,22 +129,21 @@ def faults(figure: Figure) -> list[str]:
     if not figure.get_suptitle().strip():
         found.append("no title")
     for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            if tick_labels(axis) and not axis.get_label_text():
-                found.append(f"no label at {axis.axis_name}")
+        for axis, view in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+            if tick_labels(axis, view) and not axis.get_label_text():
+                found.append("an axis without a label")
     for text in texts(figure):
         box = text.get_window_extent()
         if box.x0 < -1 or box.y0 < -1 or box.x1 > wide + 1 or box.y1 > tall + 1:
             found.append(f"beyond the edge: {text.get_text()!r} {box}")
-        if text.get_fontsize() < 7:
+        if float(text.get_fontsize()) < 7:
             found.append(f"too small: {text.get_text()!r}")
     return found
 
 
-def tick_labels(axis: Axis) -> list[Text]:
+def tick_labels(axis: Axis, view: tuple[float, float]) -> list[Text]:
     """Those that are seen: matplotlib has more, of ticks beyond the axis."""
-    low, high = sorted(axis.axes.get_xlim() if axis.axis_name == "x" else axis.axes.get_ylim())
-    seen = [low <= place <= high for place in axis.get_majorticklocs()]
+    seen = [min(view) <= place <= max(view) for place in axis.get_majorticklocs()]
     labels = axis.get_ticklabels() if axis.axes.axison else []
     return [label for label, is_seen in zip(labels, seen, strict=False) if is_seen and label.get_visible()]
 
@@ -155,8 +154,9 @@ def texts(figure: Figure) -> Iterator[Text]:
     found += [text for legend in figure.legends for text in legend.get_texts()]
     for axes in figure.axes:
         found += [*axes.texts, *(text for legend in axes.findobj(Legend) for text in legend.get_texts())]
-        for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
-            found += [axis.label, axes.title, *tick_labels(axis)]
+        if axes.axison:
+            found += [axes.title, axes.xaxis.label, axes.yaxis.label]
+            found += tick_labels(axes.xaxis, axes.get_xlim()) + tick_labels(axes.yaxis, axes.get_ylim())
     return (text for text in found if text is not None and text.get_text())
 
 
