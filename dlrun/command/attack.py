@@ -244,8 +244,8 @@ def draw(
     if len(steps) > 1:
         ordered = sorted(steps, key=lambda step: step.eps)
         values = [step.accuracy for step in ordered]
-        title = f"{name}: accuracy falls from {values[0]:.1%} to {values[-1]:.1%}"
         radii, total = [step.eps for step in ordered], len(clean.targets)
+        title = rf"{name}: accuracy falls from {values[0]:.1%} to {values[-1]:.1%} at $\epsilon$ = {radii[-1]:.3g}"
         recorder.figure("curve", curve(title, radii, {"attacked": values}, total, attack.norm))
     if not next(iter(loader.fields.values())).is_picture:
         return
@@ -255,9 +255,9 @@ def draw(
     images = inputs(loader.examples(chosen)).to(trained.device)
     attacked = attack.at(last.eps)(trained.model, images, clean.targets[chosen].to(trained.device))
     captions = list(zip(seen(trained, images), seen(trained, attacked), strict=True))
-    how = rf"{name} with {NORMS[attack.norm]} up to $\epsilon$ = {last.eps:.3g}"
+    how = rf"{name} ({NORMS[attack.norm]}, $\epsilon$ = {last.eps:.3g})"
     right = int((clean.predictions == clean.targets).sum())
-    title = f"{how} fools the model in {len(fooled):,} of {right:,} images that it had right"
+    title = f"{how} fools the model in {len(fooled):,} of the {right:,} it had right"
     wrong = [bool(len(fooled))] * len(images)
     recorder.figure("examples", adversarial(title, images.cpu(), attacked.cpu(), captions, wrong))
 
