@@ -70,7 +70,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         recorder.table("explanations", rows_of_text(rows))
         draw(recorder, explanation, maps, rows, config.pictures, method)
         if measured:
-            title = f"Does {method} show what the model uses? Beside a random map and an edge detector"
+            title = f"Does {method} show what the model uses? Random maps and edges beside it"
             pairs = {name: (found.deletion, found.insertion) for name, found in measured.items()}
             recorder.figure("faithfulness", faithfulness(title, pairs))
         if attack:

@@ -13,7 +13,7 @@ from dlrun.figure.tiles import Bar, Tile, coloured, picture, tiles
 
 ABREAST = 3
 """The most rows before they are put side by side, in two halves."""
-HEADS = ("clean: ", "evidence for ", "attacked: ", "evidence for ", "change: ")
+HEADS = ("clean: ", "evidence for ", "attacked: ", "evidence for ", "")
 
 
 def attacked(
@@ -49,4 +49,4 @@ def attacked(
         made += [[None] * len(HEADS)] * (2 * half - len(made))
         made = [left + right for left, right in zip(made[:half], made[half:], strict=True)]
     bars = (EVIDENCE, Bar(CHANGE, -1, 1, "change after the attack"))
-    return tiles(f"{title} (orange: fooled)" if any(fooled) else title, made, below=bars, group=len(HEADS))
+    return tiles(f"{title}; orange: fooled" if any(fooled) else title, made, below=bars, group=len(HEADS))

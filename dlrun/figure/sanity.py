@@ -22,9 +22,8 @@ def randomization(stages: list[str], correlations: dict[str, list[float]]) -> Fi
         correlations: of each explainer, a mean rank correlation with its first map for each stage.
     """
     method, values = next(iter(correlations.items()))
-    figure, (axes,) = slide(
-        f"All weights drawn anew, top down: the maps of {method} agree by {values[-1]:.2f} at the end"
-    )
+    end = f"{values[-1]:.2f}".replace("-", "\N{MINUS SIGN}")
+    figure, (axes,) = slide(f"Layers drawn anew, top down: the maps of {method} end at correlation {end}")
     for (name, values), marker in zip(correlations.items(), MARKERS, strict=False):
         axes.plot(range(len(stages) + 1), [1.0, *values], marker=marker, linewidth=2, label=name)
     axes.axhline(0, color="0.4", linewidth=1, linestyle=":", label="nothing in common")

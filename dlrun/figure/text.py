@@ -36,7 +36,7 @@ def width(text: str, size: float) -> float:
 def wrapped(text: str, inches: float, size: float, lines: int = 3) -> str:
     """The text in lines of at most so many inches; what does not fit into so many lines is left out behind a ``…``."""
     done, line = [], ""
-    for word in text.split():
+    for word in text.split(" "):  # and no other blank, so that some hold words together
         longer = f"{line} {word}".strip()
         if line and width(longer, size) > inches:
             done.append(line)

@@ -22,8 +22,8 @@ EDGE, GAP, GROUP_GAP = 0.12, 0.07, 0.24
 """Inches around all, between pictures, and between groups of columns."""
 TALLEST, NAME = 3.3, 1.25
 """Inches: the height of a picture, and the width of a row's name."""
-ABREAST = (8, 6, 5, 4)
-"""Columns of pictures without another order."""
+ABREAST, MANY = (12, 8, 6, 5, 4), 32
+"""Columns of pictures without another order; the most where there are more pictures than this."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,9 @@ def coloured(values: Tensor, colours: str, low: float, high: float) -> np.ndarra
 
 
 def flow(made: Sequence[Tile]) -> list[list[Tile | None]]:
-    """Rows of tiles that have no other order: eight to a row, or fewer where captions are long."""
-    columns = next((n for n in ABREAST if all(_fits(tile.caption, n) for tile in made)), ABREAST[-1])
+    """Rows of tiles that have no other order: eight to a row, more where there are many, fewer for long captions."""
+    choices = ABREAST if len(made) > MANY else ABREAST[1:]
+    columns = next((n for n in choices if all(_fits(tile.caption, n) for tile in made)), ABREAST[-1])
     columns = min(columns, -(-len(made) // (1 if len(made) < 4 else 2)))
     rows = [list[Tile | None](made[start : start + columns]) for start in range(0, len(made), columns)]
     return [row + [None] * (columns - len(row)) for row in rows]

@@ -11,7 +11,8 @@ from dlrun.figure.layer_grid import layer_grid
 from dlrun.model.normalized import Normalized
 from dlrun.visualizer.visualizer import Shown, Subject, Visualizer
 
-TITLE = "What every layer makes of one image, by channels, each from its lowest (black) to its highest (white)"
+NBSP = "\N{NO-BREAK SPACE}"
+TITLE = "One image, layer by layer: channels from their lowest (black) to their highest (white)"
 
 
 @dataclass
@@ -46,7 +47,7 @@ class FeatureMaps(Visualizer):
             whole = grid(outputs[name] if name in outputs else torch.empty(1, 0, 1, 1), name)[0]
             output = whole[: self.count].float()
             low, high = output.amin(dim=(1, 2), keepdim=True), output.amax(dim=(1, 2), keepdim=True)
-            label = name if len(whole) <= self.count else f"{name} ({self.count} of {len(whole)})"
+            label = name if len(whole) <= self.count else f"{name} ({self.count}{NBSP}of{NBSP}{len(whole)})"
             maps[label] = ((output - low) / (high - low).clamp(min=1e-12)).unsqueeze(1).cpu()
         titles = [[str(number) for number in range(len(rows))] for rows in maps.values()]
         return Shown({"feature_maps": layer_grid(TITLE, maps, titles, subject.image)})
