@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NAME = "activation_spread"
 AXES = ("layer", "standard deviation of the activations")
+TITLE = "How far the activations of each layer spread before training"
 ACTIVATIONS = tuple(set(CLASSES.values()))
 
 
@@ -47,7 +48,7 @@ class ActivationSpread(Callback):
             hook.remove()
         points = [(float(number), spread) for number, spread in enumerate(self._spreads, start=1)]
         trainer.recorder.curve(NAME, AXES, points)
-        trainer.recorder.figure(NAME, curves(AXES, {"": points}))
+        trainer.recorder.figure(NAME, curves(TITLE, AXES, {"": points}))
 
     def measure(self, trainer: Trainer) -> dict[str, float]:
         """``test/spread_ratio`` and ``test/distinct_units``."""

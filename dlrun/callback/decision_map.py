@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from dlrun.task.task import Scores
     from dlrun.training.trainer import Trainer
 
-FINE, COARSE = torch.linspace(-0.1, 1.1, 241), torch.linspace(-0.1, 1.1, 41)
-"""Of the map, and of earlier borders, which may be many."""
+FINE, WIDE = torch.linspace(-0.1, 1.1, 241), torch.linspace(-0.5, 1.5, 241)
+"""Of the map: that of the history is wider, for a border may begin far from the points."""
+COARSE = {size: torch.linspace(low, high, size) for size, low, high in ((41, -0.1, 1.1), (51, -0.5, 1.5))}
+"""Of earlier borders, which may be many, by the number of values; the first is that of version 0.1."""
 
 
 class DecisionMap(Callback):
@@ -36,7 +38,7 @@ class DecisionMap(Callback):
     def on_log(self, trainer: Trainer, log: StepLog) -> None:
         """Keep the border, if it has moved."""
         if self.history and _has_points(trainer):
-            logits = _logits(trainer, COARSE)
+            logits = _logits(trainer, COARSE[len(self._logits[0]) if self._logits else 51])
             if not self._logits or not torch.equal(logits, self._logits[-1]):
                 self._logits.append(logits)
 
@@ -62,8 +64,10 @@ class DecisionMap(Callback):
     def _figure(self, trainer: Trainer) -> Figure:
         train = trainer.data.train
         shown = train.examples(torch.arange(min(self.points, len(train.source))))
-        logits, classes = _logits(trainer, FINE), trainer.data.classes
-        return decision_map(FINE, logits, shown["point"], shown["target"], classes, COARSE, self._logits)
+        axis, classes = WIDE if self.history else FINE, trainer.data.classes
+        coarse = COARSE[len(self._logits[0])] if self._logits else axis
+        logits = _logits(trainer, axis)
+        return decision_map(axis, logits, shown["point"], shown["target"], classes, coarse, self._logits)
 
 
 def _has_points(trainer: Trainer) -> bool:

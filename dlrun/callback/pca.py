@@ -60,8 +60,9 @@ class PCA(Callback):
         with torch.inference_mode():
             first = test[:12]
             network = model(first.to(device)).cpu()
+            title = f"Test images, each brought back from a code of {self.components} numbers"
             rows = {"image": first, "autoencoder": network, "PCA": by_pca(codes)[:12]}
-            trainer.recorder.figure("reconstructions", image_rows(rows), trainer.cursor.step)
+            trainer.recorder.figure("reconstructions", image_rows(title, rows), trainer.cursor.step)
             share = torch.linspace(0, 1, self.steps)
             rows = {}
             for number, (start, end) in enumerate(self.pairs, start=1):
@@ -72,7 +73,8 @@ class PCA(Callback):
                 rows[f"pixels {number}"] = torch.lerp(ends[:1], ends[1:], share.view(-1, 1, 1, 1))
                 rows[f"PCA {number}"] = by_pca(along)
                 rows[f"autoencoder {number}"] = decoder(walk).cpu()
-            trainer.recorder.figure("interpolation", image_rows(rows), trainer.cursor.step)
+            title = "From one image to another: along a straight line of pixels, or of codes"
+            trainer.recorder.figure("interpolation", image_rows(title, rows), trainer.cursor.step)
         return {"test/pca_loss": loss}
 
 

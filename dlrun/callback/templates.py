@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dlrun.callback.callback import Callback
 from dlrun.dataset.batch import inputs
 from dlrun.errors import UserError
-from dlrun.figure.templates import templates
+from dlrun.figure.weights import TEMPLATES, weights
 from dlrun.model.linear import Linear
 
 if TYPE_CHECKING:
@@ -31,5 +31,6 @@ class Templates(Callback):
         """Draw the model that was tested."""
         weight = trainer.eval_model.network.get_parameter("fc.weight").detach()
         channels, height, width = inputs(trainer.data.test.source[0]).shape
-        images = weight.unflatten(1, (channels, height, width)).mean(dim=1)  # type: ignore[no-untyped-call]
-        trainer.recorder.figure("templates", templates(images, trainer.data.classes), trainer.cursor.step)
+        images = weight.view(-1, channels, height, width).mean(dim=1, keepdim=True)
+        drawn = weights(images, trainer.data.classes, TEMPLATES)
+        trainer.recorder.figure("templates", drawn, trainer.cursor.step)

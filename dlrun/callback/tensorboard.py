@@ -35,7 +35,9 @@ class TensorBoard(Callback):
             if targets is not None:
                 names = [trainer.data.classes[index] for index in (targets.argmax(1) if targets.ndim > 1 else targets)]
             shown = inputs(batch)
-            trainer.recorder.figure("samples", samples(shown, names[: len(shown)]), 0)
+            some = f"{len(shown)} training examples" if len(shown) > 1 else "A training example"
+            title = some + (", by class" if targets is not None else "")
+            trainer.recorder.figure("samples", samples(title, shown, names[: len(shown)]), 0)
         if self.graph:
             with warnings.catch_warnings():  # the tracer warns of every Python branch on a size
                 warnings.simplefilter("ignore")

@@ -23,6 +23,7 @@ from dlrun.dataset.source import labels, part
 from dlrun.experiment.statistics import wilson
 from dlrun.figure.accuracy_curve import curve
 from dlrun.figure.adversarial import adversarial
+from dlrun.figure.text import NORMS, percent
 from dlrun.model.inference import inference
 from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
@@ -32,7 +33,7 @@ from dlrun.training.evaluation import score
 
 Scoring = Callable[[Callable[[Batch], Batch] | None], ClassificationScores]
 
-SHOWN = 10
+SHOWN = 6
 """Images in the picture."""
 
 
@@ -236,13 +237,16 @@ def draw(
     attack: Attack,
 ) -> None:
     """Accuracies, their curve over several radii, and of images some that the last radius fooled."""
+    name = type(attack).__name__
     for number, step in enumerate(steps):
         recorder.scalars({"robust_accuracy": step.accuracy, "eps": step.eps}, number)
     recorder.scalars({"clean_accuracy": clean.metrics()["accuracy"]}, 0)
     if len(steps) > 1:
         ordered = sorted(steps, key=lambda step: step.eps)
-        accuracies = {"attacked": [step.accuracy for step in ordered]}
-        recorder.figure("curve", curve([step.eps for step in ordered], accuracies, attack.norm))
+        values = [step.accuracy for step in ordered]
+        radii, total = [step.eps for step in ordered], len(clean.targets)
+        title = rf"{name}: accuracy falls from {values[0]:.1%} to {values[-1]:.1%} at $\epsilon$ = {radii[-1]:.3g}"
+        recorder.figure("curve", curve(title, radii, {"attacked": values}, total, attack.norm))
     if not next(iter(loader.fields.values())).is_picture:
         return
     last = steps[-1]
@@ -251,13 +255,17 @@ def draw(
     images = inputs(loader.examples(chosen)).to(trained.device)
     attacked = attack.at(last.eps)(trained.model, images, clean.targets[chosen].to(trained.device))
     captions = list(zip(seen(trained, images), seen(trained, attacked), strict=True))
-    recorder.figure("examples", adversarial(images.cpu(), attacked.cpu(), captions))
+    how = rf"{name} ({NORMS[attack.norm]}, $\epsilon$ = {last.eps:.3g})"
+    right = int((clean.predictions == clean.targets).sum())
+    title = f"{how} fools the model in {len(fooled):,} of the {right:,} it had right"
+    wrong = [bool(len(fooled))] * len(images)
+    recorder.figure("examples", adversarial(title, images.cpu(), attacked.cpu(), captions, wrong))
 
 
 def seen(trained: Trained, images: Tensor) -> list[str]:
     """What the model sees in images, and how sure it is."""
     probabilities, predictions = logits_of(trained.model, images).softmax(dim=1).max(dim=1)
     return [
-        f"{trained.classes[prediction]} ({probability:.0%})"
+        f"{trained.classes[prediction]} ({percent(probability)})"
         for prediction, probability in zip(predictions.tolist(), probabilities.tolist(), strict=True)
     ]

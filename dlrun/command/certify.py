@@ -26,6 +26,7 @@ from dlrun.dataset.batch import inputs
 from dlrun.dataset.loader import Loader
 from dlrun.errors import RunError, UserError
 from dlrun.figure.accuracy_curve import curve
+from dlrun.figure.text import NORMS
 from dlrun.model.frozen import freeze
 from dlrun.model.logits import class_logits
 from dlrun.record.recorder import Recorder
@@ -93,7 +94,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         recorder.table(
             "examples", list(example_rows(clean, attacked, proved, trained.classes, loader.numbers.tolist()))
         )
-        draw(recorder, rows, attack)
+        draw(recorder, rows, len(clean.targets), attack)
     return {
         "metrics": {"clean_accuracy": accuracy, **{name: rows[-1][name] for name in list(rows[-1])[1:]}},
         "curve": rows,
@@ -200,13 +201,16 @@ def example_rows(
             yield {"eps": right.eps, "index": index, **dict(zip(names, values, strict=True))}
 
 
-def draw(recorder: Recorder, rows: Sequence[dict[str, float]], attack: Attack) -> None:
-    """Both accuracies in one figure."""
+def draw(recorder: Recorder, rows: Sequence[dict[str, float]], examples: int, attack: Attack) -> None:
+    """Both accuracies, of so many examples, in one figure."""
     ordered = sorted(rows, key=lambda row: row["eps"])
     accuracies = {
         "attacked (upper bound)": [row["robust_accuracy"] for row in ordered],
         "certified (lower bound)": [row["certified_accuracy"] for row in ordered],
     }
-    recorder.figure("curve", curve([row["eps"] for row in ordered], accuracies, attack.norm))
+    low, high = (ordered[-1][name] for name in ("certified_accuracy", "robust_accuracy"))
+    bounds = f"between {low:.1%} and {high:.1%}" if low < high else f"exactly {low:.1%}"
+    title = rf"Within {NORMS[attack.norm]} $\epsilon$ = {ordered[-1]['eps']:.3g}, {bounds} of the images are safe"
+    recorder.figure("curve", curve(title, [row["eps"] for row in ordered], accuracies, examples, attack.norm))
     for number, row in enumerate(rows):
         recorder.scalars(row, number)

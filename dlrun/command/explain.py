@@ -23,8 +23,10 @@ from dlrun.explainer.guided_backprop import GuidedBackprop
 from dlrun.explainer.layer import find
 from dlrun.explainer.random import Random
 from dlrun.explanation.files import Row, draw, rows_of_text, say_table, show_attacked, table, write_maps
-from dlrun.explanation.maps import Explanation, UnderAttack, verdict
-from dlrun.figure.sanity import randomization
+from dlrun.explanation.maps import Explanation, Faithfulness, UnderAttack, verdict
+from dlrun.figure.faithfulness import faithfulness
+from dlrun.figure.sanity import randomization, randomized_maps
+from dlrun.figure.text import NORMS
 from dlrun.model.inference import inference
 from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
@@ -61,16 +63,21 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     method = run.invocation.choices["explainer"]
     maps = explanation.maps(explainer)
     rows = table(explanation, names)
-    metrics, sentences = believe(config, explanation, method, maps, rows)
+    metrics, sentences, measured = believe(config, explanation, method, maps, rows)
     say_table(rows, f"{method}, {trained.config.weights}")
     write_maps(run.path / "maps.npz", maps, explanation)
     with build.recorder(trained.config, run.path) as recorder:
         recorder.table("explanations", rows_of_text(rows))
-        draw(recorder, explanation, maps, rows, config.pictures)
+        draw(recorder, explanation, maps, rows, config.pictures, method)
+        if measured:
+            title = f"Does {method} show what the model uses? Random maps and edges beside it"
+            pairs = {name: (found.deletion, found.insertion) for name, found in measured.items()}
+            recorder.figure("faithfulness", faithfulness(title, pairs))
         if attack:
-            how = f"{run.invocation.choices['attack']} ({attack.norm}, eps={attack.eps:.4g})"
+            name = run.invocation.choices["attack"]
+            how = f"{name} ({attack.norm}, eps={attack.eps:.4g})"
             found = explanation.under_attack(attack, explainer, maps)
-            title = f"{method} before and after {how}"
+            title = rf"{method} before and after {name} ({NORMS[attack.norm]} $\epsilon$ = {attack.eps:.4g})"
             show_attacked(recorder, rows, explanation, maps, found, names, title, config.pictures)
             metrics |= found.metrics
             sentences.append(say_attacked(how, found, method))
@@ -128,8 +135,13 @@ def choose(config: DictConfig, trained: Trained) -> Examples:
 
 def believe(
     config: DictConfig, explanation: Explanation, method: str, maps: Tensor, rows: list[Row]
-) -> tuple[dict[str, float], list[str]]:
-    """Measure the maps against a random map and an edge detector: metrics, and sentences that say what they mean."""
+) -> tuple[dict[str, float], list[str], dict[str, Faithfulness]]:
+    """Measure the maps against a random map and an edge detector.
+
+    Returns:
+        Metrics, sentences that say what they mean, and the measurements of each method's maps.
+    """
+    measured: dict[str, Faithfulness] = {}
     metrics: dict[str, float] = {}
     sentences: list[str] = []
     random = explanation.maps(Random(grid=(maps.shape[2], maps.shape[3]), seed=config.seed))
@@ -137,6 +149,7 @@ def believe(
     if config.steps:
         own = explanation.faithfulness(maps, config.steps)
         baselines = {name: explanation.faithfulness(other, config.steps) for name, other in others.items()}
+        measured = {method: own, **baselines}
         for prefix, found in (("", own), *((f"{name}_", found) for name, found in baselines.items())):
             metrics[f"{prefix}insertion"] = float(found.insertion.mean())
             metrics[f"{prefix}deletion"] = float(found.deletion.mean())
@@ -154,7 +167,7 @@ def believe(
             f"{method} has {pointed['energy_in_region']:.3f} of its energy in the region of the class ({energies});"
             f" its highest place is inside for {pointed['pointing_accuracy']:.3f} of the maps"
         )
-    return metrics, sentences
+    return metrics, sentences, measured
 
 
 def say_attacked(attack: str, found: UnderAttack, method: str) -> str:
@@ -180,7 +193,9 @@ def check_sanity(recorder: Recorder, explanation: Explanation, explainer: Explai
     stages = checks[method].stages
     correlations = {name: check.correlations for name, check in checks.items()}
     maps = {name: check.maps for name, check in checks.items()}
-    recorder.figure("randomization", randomization(stages, correlations, explanation.examples.images[0].cpu(), maps))
+    recorder.figure("randomization", randomization(stages, correlations))
+    image = explanation.examples.images[0].cpu()
+    recorder.figure("randomized_maps", randomized_maps(stages, image, maps))
     rows = [
         {"stage": stage, **{name: f"{values[place]:.4f}" for name, values in correlations.items()}}
         for place, stage in enumerate(stages)

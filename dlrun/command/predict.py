@@ -16,6 +16,7 @@ from dlrun.command.classifier import classifier
 from dlrun.config.targets import check_targets
 from dlrun.dataset import examples
 from dlrun.figure.image_grid import image_grid
+from dlrun.figure.text import percent
 from dlrun.model.inference import inference
 from dlrun.model.logits import class_logits
 from dlrun.paths import shown
@@ -53,10 +54,12 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
             shown += list(images[: SHOWN - len(shown)])
             advance(len(found))
     say_table(predictions)
-    captions = [f"{labels[0]} {values[0]:.0%}" for _, labels, values in predictions[:SHOWN]]
+    captions = [f"{labels[0]} ({percent(values[0])})" for _, labels, values in predictions[:SHOWN]]
+    some = f"{len(shown)} of {len(predictions):,}" if len(shown) < len(predictions) else f"{len(shown)}"
+    title = f"What the model sees in {some} pictures, and how sure it is"
     with build.recorder(trained.config, run.path) as recorder:
         recorder.table("predictions", list(rows(predictions)))
-        recorder.figure("predictions", image_grid(torch.stack(shown), captions))
+        recorder.figure("predictions", image_grid(title, torch.stack(shown), captions))
     return {"images": len(predictions), "unreadable": len(files) - len(predictions), "classes": trained.classes}
 
 

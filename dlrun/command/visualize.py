@@ -23,6 +23,7 @@ from dlrun.run.folder import Run
 from dlrun.trained import open_trained
 from dlrun.visualizer.visualizer import Shown, Subject
 
+TITLE = "The ascent from noise, from top to bottom"
 SHOWN = 8
 """Frames in the filmstrip."""
 
@@ -62,7 +63,7 @@ def record(recorder: Recorder, shown: Shown) -> None:
         write_film(recorder.folder / "ascent.gif", shown.frames)
         chosen = torch.linspace(0, len(shown.frames) - 1, min(SHOWN, len(shown.frames))).long()
         strip = {f"frame {k}": shown.frames[k].cpu() for k in chosen.tolist()}
-        shown.figures["filmstrip"] = layer_grid(strip, [[""] * shown.frames.shape[1]] * len(strip))
+        shown.figures["filmstrip"] = layer_grid(TITLE, strip, [[""] * shown.frames.shape[1]] * len(strip))
     for name, figure in shown.figures.items():
         recorder.figure(name, figure)
     recorder.scalars(shown.metrics, 0)

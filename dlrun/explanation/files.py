@@ -14,6 +14,7 @@ from dlrun import console
 from dlrun.explanation.maps import Explanation, UnderAttack
 from dlrun.figure.attacked import attacked
 from dlrun.figure.overlay import contact_sheet, overlay
+from dlrun.figure.text import percent, verbatim
 from dlrun.files import write_whole
 from dlrun.record.recorder import Recorder
 
@@ -41,7 +42,7 @@ def table(explanation: Explanation, names: list[str]) -> list[Row]:
     return rows
 
 
-def draw(recorder: Recorder, explanation: Explanation, maps: Tensor, rows: list[Row], most: int) -> None:
+def draw(recorder: Recorder, explanation: Explanation, maps: Tensor, rows: list[Row], most: int, method: str) -> None:
     """An overlay for each image and class, and a sheet of all; also on the TensorBoard."""
     if most == 0:
         return
@@ -53,13 +54,15 @@ def draw(recorder: Recorder, explanation: Explanation, maps: Tensor, rows: list[
         target = own[0]["target"]
         caption = seen(own[0]["prediction"], own[0]["probability"])
         captions.append(seen(own[0]["prediction"], own[0]["probability"], target))
-        subtitles.append([f"{row['explained']} ({percent(row['explained_probability'])})" for row in own])
+        subtitles.append([f"{row['explained']} ({percent(float(row['explained_probability']))})" for row in own])
         for row, map, subtitle in zip(own, maps[number], subtitles[-1], strict=True):
-            is_said = f"     target: {target}" if target else ""
-            figure = overlay(image, map, f"prediction: {caption}{is_said}", f"evidence for {subtitle}")
+            title = f"{method}: what speaks for {verbatim(str(row['explained']))} in this image"
+            is_said = f", is {target}" if target else ""
+            figure = overlay(title, image, map, (f"prediction: {caption}{is_said}", f"evidence for {subtitle}"))
             name = re.sub(r"[^\w.+-]+", "-", f"{number:03d}_{row['image']}_{row['explained']}")
             recorder.figure(f"overlays/{name}", figure, number)
-    recorder.figure("contact_sheet", contact_sheet(images, maps, captions, subtitles))
+    title = f"{method}: {len(images)} images, and what speaks for a class in each"
+    recorder.figure("contact_sheet", contact_sheet(title, images, maps, captions, subtitles))
 
 
 def show_attacked(
@@ -110,14 +113,8 @@ def show_attacked(
 
 def seen(prediction: str | float, probability: str | float, target: str | float = "") -> str:
     """What a model sees in an image and how surely, and what it is where that is known and another."""
-    caption = f"{prediction} ({percent(probability)})"
+    caption = f"{prediction} ({percent(float(probability))})"
     return caption if target in ("", prediction) else f"{caption}, is {target}"
-
-
-def percent(probability: str | float) -> str:
-    """A probability for people, who know that no model is certain."""
-    value = float(probability)
-    return ">99.9%" if value >= 0.9995 else "<0.1%" if value < 0.0005 else f"{value:.1%}"
 
 
 def write_maps(path: Path, maps: Tensor, explanation: Explanation) -> None:

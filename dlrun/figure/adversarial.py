@@ -7,29 +7,35 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from dlrun.figure.slide import CHANGE, STRIKING
+from dlrun.figure.tiles import Bar, Tile, coloured, picture, tiles
 
-def adversarial(clean: Tensor, attacked: Tensor, captions: Sequence[tuple[str, str]]) -> Figure:
-    """Draw each image, what the attack made of it, and the magnified difference, side by side.
+
+def adversarial(
+    title: str, clean: Tensor, attacked: Tensor, captions: Sequence[tuple[str, str]], fooled: Sequence[bool]
+) -> Figure:
+    """Draw each image, below it what the attack made of it, and the difference.
 
     Args:
+        title: says what is to be seen.
         clean: float (N, C, H, W) in [0,1].
         attacked: the same.
         captions: for each image what the model sees in it, before and after.
+        fooled: which images the attack made wrong.
     """
-    largest = float((attacked - clean).abs().max()) or 1.0
-    pairs = 1 if len(clean) < 4 else 2
-    rows = -(-len(clean) // pairs)
-    figure = Figure(figsize=(5.2 * pairs, 1.95 * rows), layout="constrained")
-    grid = figure.subplots(rows, 3 * pairs, squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    for number, (before, after) in enumerate(captions):
-        row, column = number % rows, 3 * (number // rows)
-        difference = (attacked[number] - clean[number]) / (2 * largest) + 0.5  # grey is no change
-        titles = (before, after, f"difference x {1 / (2 * largest):.2g}")
-        for axes, pixels, title in zip(
-            grid[row, column : column + 3], (clean[number], attacked[number], difference), titles, strict=True
-        ):
-            axes.imshow(pixels.permute(1, 2, 0).squeeze(-1).cpu().numpy(), cmap="gray", vmin=0, vmax=1)
-            axes.set_title(title, fontsize=8)
-    return figure
+    change = attacked - clean
+    largest = float(change.abs().max()) or 1.0
+    if clean.shape[1] == 1:
+        name, bars = "change", [Bar(CHANGE, -largest, largest, "change of a pixel (of 0 to 1)")]
+        changes = [coloured(one[0], CHANGE, -largest, largest) for one in change]
+    else:
+        name, bars = f"change x {1 / (2 * largest):.2g} (grey: none)", []
+        changes = [picture(one / (2 * largest) + 0.5) for one in change]
+    befores, afters = zip(*captions, strict=True)
+    colours = [STRIKING if one else "black" for one in fooled]
+    rows = [
+        [Tile(picture(image), text) for image, text in zip(clean, befores, strict=True)],
+        [Tile(picture(image), *style) for image, *style in zip(attacked, afters, colours, strict=True)],
+        [Tile(pixels) for pixels in changes],
+    ]
+    return tiles(title, rows, ["clean", "attacked", name], bars)

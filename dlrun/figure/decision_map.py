@@ -8,11 +8,10 @@ from collections.abc import Sequence
 import matplotlib
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
 
-COLOURS = [to_rgb(colour) for colour in matplotlib.color_sequences["tab10"]]
+from dlrun.figure.slide import COLOURS, MARKERS, legend, slide
 
 
 def decision_map(
@@ -35,36 +34,43 @@ def decision_map(
         earlier_axis: float (E,).
         earlier: logits (E, E, K), whose borders are drawn as thin lines, from light to dark.
     """
-    figure = Figure(figsize=(5.6, 5), layout="constrained")
-    axes = figure.subplots()
+    figure, (axes,) = slide("What the model says of every point (paler: less sure)")
     best, winner = logits.softmax(dim=2).max(dim=2)
     chance = 1 / logits.shape[2]
     certainty = ((best - chance) / (1 - chance)).unsqueeze(2).numpy()
-    colours = matplotlib.colors.to_rgba_array(COLOURS[: len(classes)])[:, :3][winner.numpy() % len(COLOURS)]
+    colours = matplotlib.colors.to_rgba_array(COLOURS)[:, :3][winner.numpy() % len(COLOURS)]
     low, high = float(axis[0]), float(axis[-1])
     axes.imshow(1 - 0.55 * (0.25 + 0.75 * certainty) * (1 - colours), extent=(low, high, low, high), origin="lower")
     with warnings.catch_warnings():  # matplotlib warns of a class that is nowhere
         warnings.simplefilter("ignore")
         for number, old in enumerate(earlier, start=1):
-            _borders(axes, earlier_axis, old, str(0.85 - 0.6 * number / len(earlier)), 0.7)
-        _borders(axes, axis, logits, "black", 1.5)
-    scattered = axes.scatter(
-        points[:, 0],
-        points[:, 1],
-        c=targets,
-        cmap=ListedColormap(COLOURS[: max(len(classes), 2)]),
-        vmin=-0.5,
-        vmax=max(len(classes), 2) - 0.5,
-        s=60 if len(points) < 10 else 14,
-        edgecolors="white",
-        linewidths=0.5,
-    )
-    present = sorted(set(targets.tolist()))
-    handles, _ = scattered.legend_elements(num=present)
-    names = [classes[number] for number in present]
-    figure.legend(handles, names, loc="outside right center", frameon=False, title="class")
-    axes.set(xlabel="x", ylabel="y")
+            _borders(axes, earlier_axis, old, str(0.85 - 0.6 * number / len(earlier)), 0.9)
+        _borders(axes, axis, logits, "black", 2)
+    axes.plot([], [], color="black", linewidth=2, label="border")
+    if earlier:
+        axes.plot([], [], color="0.5", linewidth=0.9, label=_earlier(earlier))
+    for number in sorted(set(targets.tolist())):
+        own = points[targets == number]
+        axes.scatter(
+            own[:, 0],
+            own[:, 1],
+            color=COLOURS[number % len(COLOURS)],
+            marker=MARKERS[number % len(MARKERS)],
+            s=70 if len(points) < 10 else 18,
+            edgecolors="white",
+            linewidths=0.5,
+            label=classes[number],
+        )
+    axes.set(xlabel="x (scaled to 0 to 1)", ylabel="y (scaled to 0 to 1)", xlim=(low, high), ylim=(low, high))
+    axes.locator_params(nbins=5)
+    legend(figure, axes, "right")
     return figure
+
+
+def _earlier(earlier: Sequence[Tensor]) -> str:
+    """How many of the earlier borders can be seen: a border may lie outside of the picture."""
+    crossing = sum(len(logits.argmax(dim=2).flatten().bincount().nonzero()) > 1 for logits in earlier)
+    return f"earlier borders, from\nlight to dark ({crossing} of\n{len(earlier)} cross the picture)"
 
 
 def _borders(axes: Axes, axis: Tensor, logits: Tensor, colour: str, width: float) -> None:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from dlrun.figure.image_grid import image_grid
+from dlrun.figure.slide import COLOURS, MARKERS, legend, slide
 
 
-def samples(images: Tensor, captions: list[str]) -> Figure:
-    """Draw images (N, C, H, W) in a grid, each under its caption; points (N, 2) where they lie, each beside its own."""
-    if images.ndim > 2:
-        return image_grid(images, captions)
-    figure = Figure(figsize=(5, 5), layout="constrained")
-    axes = figure.subplots()
-    points = images.cpu()
-    axes.scatter(points[:, 0], points[:, 1], c="black", s=12)
-    for (x, y), caption in zip(points.tolist(), captions, strict=True):
-        axes.annotate(caption, (x, y), textcoords="offset points", xytext=(4, 4), fontsize=8)
-    axes.set(xlim=(-0.1, 1.1), ylim=(-0.1, 1.1), aspect="equal")
+def samples(title: str, examples: Tensor, captions: Sequence[str]) -> Figure:
+    """Draw images (N, C, H, W) in a grid, each under its caption; points (N, 2) where they lie, by caption."""
+    if examples.ndim > 2:
+        return image_grid(title, examples, captions)
+    figure, (axes,) = slide(title)
+    points = examples.cpu()
+    for number, name in enumerate(sorted(set(captions))):
+        own = points[[place for place, caption in enumerate(captions) if caption == name]]
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        axes.scatter(own[:, 0], own[:, 1], color=colour, marker=marker, s=40, label=name)
+    axes.set(
+        xlabel="x (scaled to 0 to 1)", ylabel="y (scaled to 0 to 1)", xlim=(-0.1, 1.1), ylim=(-0.1, 1.1), aspect="equal"
+    )
+    if any(captions):
+        legend(figure, axes, "right")
     return figure

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
 from matplotlib import colormaps
-from matplotlib.colors import ListedColormap, to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from torch import Tensor
+
+from dlrun.figure.slide import COLOURS
+from dlrun.figure.text import percent
+from dlrun.figure.tiles import Tile, picture, tiles
 
 
 def segmentation(images: Tensor, masks: Tensor, predictions: Tensor, classes: list[str]) -> Figure:
@@ -18,24 +23,17 @@ def segmentation(images: Tensor, masks: Tensor, predictions: Tensor, classes: li
         predictions: class numbers (n, H, W).
         classes: their names; the first has the colour black.
     """
-    count = len(images)
-    hues = [to_hex(colormaps["tab20"](2 * place % 20 + place // 10)) for place in range(len(classes) - 1)]
-    colours = ["black", *hues]
-    palette = ListedColormap(colours)
-    figure = Figure(figsize=(1.7 * count + 2.2, 5.4), layout="constrained")
-    plots = figure.subplots(3, count, squeeze=False)
-    for place in range(count):
-        plots[0, place].imshow(images[place].permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1)
-        for row, numbers in ((1, masks), (2, predictions)):
-            plots[row, place].imshow(
-                numbers[place].numpy(), cmap=palette, vmin=-0.5, vmax=len(classes) - 0.5, interpolation="nearest"
-            )
-    for axes in plots.flat:
-        axes.set_xticks([])
-        axes.set_yticks([])
-    for row, name in enumerate(("image", "truth", "prediction")):
-        plots[row, 0].set_ylabel(name, fontsize=11)
-    handles = [Patch(color=colour, label=name) for colour, name in zip(colours, classes, strict=True)]
-    figure.legend(handles=handles, loc="outside right center", fontsize=10, frameon=False)
-    figure.suptitle("Segmentation: the class of every pixel")
-    return figure
+    hues = list(COLOURS[:7])  # the eighth is black
+    if len(classes) > 1 + len(hues):
+        hues = [to_hex(colormaps["tab20"](2 * place % 20 + place // 10 % 2)) for place in range(len(classes) - 1)]
+    colours = ["#000000", *hues][: len(classes)]
+    palette = np.array([to_rgb(colour) for colour in colours])
+    rows = [
+        [Tile(picture(image)) for image in images],
+        *([Tile(palette[one.cpu().numpy()]) for one in numbers] for numbers in (masks, predictions)),
+    ]
+    here = torch.cat([masks, predictions]).flatten().bincount().nonzero().flatten().tolist()
+    key = {name: colour for number, (name, colour) in enumerate(zip(classes, colours, strict=True)) if number in here}
+    right = float((masks == predictions).float().mean())
+    title = f"The class of every pixel: {percent(right)} are right in these {len(images)} images"
+    return tiles(title, rows, ["image", "truth", "prediction"], key)

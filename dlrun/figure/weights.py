@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from dlrun.figure.slide import CHANGE
+from dlrun.figure.tiles import Bar, Tile, coloured, flow, picture, tiles
 
-def weights(weights: Tensor, titles: list[str], title: str) -> Figure:
+TEMPLATES = "The weights of each class: red pixels speak for it, blue ones against it"
+"""The title of those of a linear classifier."""
+
+
+def weights(weights: Tensor, captions: list[str], title: str) -> Figure:
     """Draw weights (n, C, h, w) of one or three channels.
 
     One channel is red where it is above 0 and blue below, on one scale for all. Three are colours, each filter in its
     own range around grey; of other numbers of channels the mean is drawn.
     """
-    count, channels = weights.shape[:2]
-    columns = min(8 if count > 10 else 5, count)
-    rows = math.ceil(count / columns)
-    figure = Figure(figsize=(1.5 * columns + 0.8, 1.7 * rows + 0.5), layout="constrained")
-    figure.suptitle(title, fontsize=12)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    largest = weights.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
-    picture = None
-    for place, axes in enumerate(grid.flat):
-        axes.axis("off")
-        if place >= count:
-            continue
-        axes.set_title(titles[place], fontsize=9)
-        if channels == 3:
-            axes.imshow((weights[place] / largest[place] / 2 + 0.5).permute(1, 2, 0).numpy(), interpolation="nearest")
-        else:
-            limit = float(largest.max())
-            picture = axes.imshow(weights[place].mean(dim=0).numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit)
-    if picture is not None:
-        figure.colorbar(picture, ax=grid, shrink=0.8, label="weight")
-    return figure
+    weights = weights.detach().float().cpu()
+    if weights.shape[1] == 3:
+        largest = weights.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
+        pixels = [picture(one) for one in weights / largest / 2 + 0.5]
+        return tiles(f"{title} (colours around grey, which is 0)", flow(_captioned(pixels, captions)))
+    means = weights.mean(dim=1)
+    limit = float(means.abs().max()) or 1.0
+    pixels = [coloured(one, CHANGE, -limit, limit) for one in means]
+    return tiles(title, flow(_captioned(pixels, captions)), below=[Bar(CHANGE, -limit, limit, "weight of a pixel")])
+
+
+def _captioned(pixels: list[np.ndarray], captions: list[str]) -> list[Tile]:
+    return [Tile(*parts) for parts in zip(pixels, captions, strict=True)]

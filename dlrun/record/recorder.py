@@ -16,13 +16,12 @@ from torch import Tensor, nn
 
 from dlrun import interrupt
 from dlrun.errors import RunError
+from dlrun.figure.slide import DPI
 from dlrun.files import append, remove_leftovers, write_whole
 from dlrun.logger.logger import Logger, Status, Value
 from dlrun.record import curve_file
 
 METRICS = "metrics.csv"
-DPI = 120
-"""Dots per inch of figures, at least."""
 
 
 class Recorder:
@@ -107,9 +106,7 @@ class Recorder:
             step: when it was drawn; the file has the last figure of a name.
         """
         buffer = io.BytesIO()
-        figure.savefig(
-            buffer, format="png", dpi=max(DPI, figure.dpi), metadata={"Software": None}
-        )  # no version: equal bytes
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})  # no version: equal bytes
         file = self.folder / self.figures / f"{name}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, buffer.getvalue(), sync=False)

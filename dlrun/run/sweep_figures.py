@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dlrun.files import write_whole
 from dlrun.record import curve_file as curve
-from dlrun.run.sweep_table import table_rows
+from dlrun.run.sweep_table import Row, interval, table_rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw(folder: Path) -> None:
     """Draw the curves of one name of all jobs together, and the test against the swept key, where it is a number."""
     from dlrun.figure.curves import curves
-    from dlrun.record.recorder import DPI
+    from dlrun.figure.slide import DPI
 
     rows = [row for row in table_rows(folder) if row["status"] == "completed"]
     shared = set.intersection(*(set(row["overrides"]) for row in rows)) if rows else set()
@@ -24,20 +27,43 @@ def draw(folder: Path) -> None:
     for name in sorted({file.stem for file in folder.glob(f"*/{curve.FOLDER}/*.csv")}):
         found = {label: curve.read(folder / job / curve.FOLDER / f"{name}.csv") for job, label in labels.items()}
         axes = next(iter(found.values()))[0]
-        figures[name] = curves(axes, {label: points for label, (_, points) in sorted(found.items(), key=_by_number)})
-    points = [(label.split("="), row["metrics"]) for row, label in zip(rows, labels.values(), strict=True)]
-    numbers = all(len(pair) == 2 and pair[0] != "seed" and _is_number(pair[1]) for pair, _ in points)
-    if len(points) > 1 and numbers:
-        at = sorted((float(value), metrics) for (_, value), metrics in points)
-        kind = rows[0]["monitor"].split("_")[-1].split("/")[-1]
-        names = [name for name in at[0][1] if name.startswith("test/") and name.endswith(kind)]
-        lines = {name: [(value, metrics[name]) for value, metrics in at] for name in names}
-        figures["test"] = curves((points[0][0][0], f"test {kind}"), lines)
+        lines = {label: points for label, (_, points) in sorted(found.items(), key=_by_number)}
+        figures[name] = curves(f"{axes[1].capitalize()} of {len(lines)} runs", axes, lines)
+    if against := _test(rows, shared):
+        figures["test"] = against
     for name, figure in figures.items():
         (folder / "figures").mkdir(exist_ok=True)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=DPI)
         write_whole(folder / "figures" / f"{name}.png", buffer.getbuffer())
+
+
+def _test(rows: list[Row], shared: set[str]) -> Figure | None:
+    """The test against the one key that is swept, if that is a number; of several seeds the mean with its interval."""
+    from dlrun.figure.curves import curves
+
+    swept = [[text.split("=", 1) for text in row["overrides"] if text not in shared] for row in rows]
+    swept = [[pair for pair in pairs if pair[0] != "seed"] for pairs in swept]
+    if not all(len(pairs) == 1 and _is_number(pairs[0][1]) for pairs in swept):
+        return None
+    groups: dict[float, list[dict[str, float]]] = {}
+    for (pair,), row in sorted(zip(swept, rows, strict=True), key=lambda item: float(item[0][0][1])):
+        groups.setdefault(float(pair[1]), []).append(row["metrics"])
+    if len(groups) < 2:
+        return None
+    kind = rows[0]["monitor"].split("_")[-1].split("/")[-1]
+    names = [name for name in next(iter(groups.values()))[0] if name.startswith("test/") and name.endswith(kind)]
+    lines: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    halves: dict[str, list[float]] = {name: [] for name in names}
+    for value, members in groups.items():
+        for name in names:
+            measured = [metrics[name] for metrics in members]
+            mean, _, half = interval(measured) if len(measured) > 1 else (measured[0], 0.0, 0.0)
+            lines[name].append((value, mean))
+            halves[name].append(half)
+    key, most = swept[0][0][0], max(map(len, groups.values()))
+    how = "" if most == 1 else f": mean of {most} seeds, 95% interval"
+    return curves(f"Test {kind} against {key}{how}", (key, f"test {kind}"), lines, halves if most > 1 else None)
 
 
 def _is_number(text: str) -> bool:

@@ -183,5 +183,7 @@ class Classification(Task):
         if len(worst):
             targets, predictions = scores.targets[worst].tolist(), scores.predictions[worst].tolist()
             pairs = zip(targets, predictions, strict=True)
+            mistakes = int((scores.predictions != scores.targets).sum())
+            title = f"The {len(worst)} surest of {mistakes:,} mistakes: what it is, not what the model says"
             captions = [f"{classes[target]}, not {classes[prediction]}" for target, prediction in pairs]
-            recorder.figure("most_wrong", samples(inputs(loader.examples(worst)), captions), step)
+            recorder.figure("most_wrong", samples(title, inputs(loader.examples(worst)), captions), step)

@@ -17,6 +17,9 @@ from dlrun.task.task import Clock, Forward, Net, Scores, Task, plain
 if TYPE_CHECKING:
     from dlrun.record.recorder import Recorder
 
+SHOWN = 60
+"""Samples in the picture."""
+TITLE = "What the generator makes of noise, the same noise in every picture of the run"
 COARSE = 7
 """The side to which images are averaged before their distribution is compared."""
 
@@ -33,7 +36,7 @@ class GANScores(Scores):
         """Take in a batch: the generator's loss; outputs are samples, float (B, C, H, W) in [0,1]."""
         super().add(batch, loss, outputs)
         if not len(self.samples):
-            self.samples = outputs[:64].cpu()
+            self.samples = outputs[:SHOWN].cpu()
         for kept, images in zip(self._coarse, (batch["image"], outputs), strict=True):
             kept.append(F.adaptive_avg_pool2d(images.float(), COARSE).flatten(1).cpu())
 
@@ -109,7 +112,7 @@ class GAN(Task):
         """Samples, of the same noise as in every other picture of the run."""
         samples = cast(GANScores, scores).samples
         if most:
-            recorder.figure("samples_made", image_grid(samples, [""] * len(samples)), step)
+            recorder.figure("samples_made", image_grid(TITLE, samples, [""] * len(samples)), step)
 
     def _generator(self, net: Net) -> nn.Module:
         return plain(net).get_submodule("network.generator")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from dlrun.record.recorder import Recorder
 
 
+TITLE = "Images, and what the network brings back of them"
+
+
 class ReconstructionScores(Scores):
     """The mean loss of a split, and its first images with what became of them."""
 
@@ -78,4 +81,4 @@ class Reconstruction(Task):
         """Images above their reconstructions."""
         images, outputs = cast(ReconstructionScores, scores).kept
         if most:
-            recorder.figure("reconstructions", image_rows({"image": images, "reconstruction": outputs}), step)
+            recorder.figure("reconstructions", image_rows(TITLE, {"image": images, "reconstruction": outputs}), step)

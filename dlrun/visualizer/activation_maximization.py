@@ -13,8 +13,9 @@ from torchvision.transforms.functional import gaussian_blur
 from dlrun import interrupt
 from dlrun.errors import UserError
 from dlrun.explainer.layer import hooks, named
-from dlrun.figure.curves import curves as draw_curves
+from dlrun.figure.ascent import ascent
 from dlrun.figure.layer_grid import layer_grid
+from dlrun.figure.text import percent
 from dlrun.model.frozen import frozen
 from dlrun.model.logits import class_scores
 from dlrun.model.normalized import Normalized
@@ -94,15 +95,13 @@ class ActivationMaximization(Visualizer):
                 own = found[torch.arange(len(units)), torch.tensor(units)].tolist()
                 metrics |= {f"probability/{label}": value for label, value in zip(labels, own, strict=True)}
                 metrics["least_probability"] = min(own)
-                labels = [f"{label} ({value:.1%})" for label, value in zip(labels, own, strict=True)]
+                labels = [f"{label} ({percent(value)})" for label, value in zip(labels, own, strict=True)]
             titles.append(labels)
-        lines = {
-            name.split("/")[-1]: [(float(step), value) for step, value in enumerate(values)]
-            for name, values in curves.items()
-        }
+        what = "class" if self.layers is None else self.part
+        lines = {name.split("/")[-1]: values for name, values in curves.items()}
         figures: dict[str, Figure] = {
-            "activation_maximization": layer_grid(rows, titles),
-            "activation": draw_curves(("step", "activation"), lines),
+            "activation_maximization": layer_grid(f"The image that each {what} responds to most", rows, titles),
+            "activation": ascent(f"Each image is changed until its {what} responds strongly", lines),
         }
         return Shown(figures, metrics, curves, films[0] if self.frames else None)
 

@@ -11,6 +11,9 @@ from dlrun.figure.layer_grid import layer_grid
 from dlrun.model.normalized import Normalized
 from dlrun.visualizer.visualizer import Shown, Subject, Visualizer
 
+NBSP = "\N{NO-BREAK SPACE}"
+TITLE = "One image, layer by layer: channels from their lowest (black) to their highest (white)"
+
 
 @dataclass
 class FeatureMaps(Visualizer):
@@ -24,7 +27,7 @@ class FeatureMaps(Visualizer):
 
     layers: list[str] | None = None
     count: int = 10
-    rows: int = 12
+    rows: int = 6
 
     needs_image = True
 
@@ -41,8 +44,10 @@ class FeatureMaps(Visualizer):
             names = [name for name in self.layers if named(model, name)]
         maps = {}
         for name in names:
-            output = grid(outputs[name] if name in outputs else torch.empty(1, 0, 1, 1), name)[0, : self.count].float()
+            whole = grid(outputs[name] if name in outputs else torch.empty(1, 0, 1, 1), name)[0]
+            output = whole[: self.count].float()
             low, high = output.amin(dim=(1, 2), keepdim=True), output.amax(dim=(1, 2), keepdim=True)
-            maps[name] = ((output - low) / (high - low).clamp(min=1e-12)).unsqueeze(1).cpu()
+            label = name if len(whole) <= self.count else f"{name} ({self.count}{NBSP}of{NBSP}{len(whole)})"
+            maps[label] = ((output - low) / (high - low).clamp(min=1e-12)).unsqueeze(1).cpu()
         titles = [[str(number) for number in range(len(rows))] for rows in maps.values()]
-        return Shown({"feature_maps": layer_grid(maps, titles, subject.image)})
+        return Shown({"feature_maps": layer_grid(TITLE, maps, titles, subject.image)})

@@ -33,5 +33,8 @@ class Filters(Visualizer):
             if isinstance(module, nn.Conv2d):
                 filters = module.weight.detach()[: self.most].float().cpu()
                 titles = [str(number) for number in range(len(filters))]
-                return Shown({"filters": weights(filters, titles, f"{name}: {len(module.weight)} filters")})
+                count = len(module.weight)
+                which = f"the {count}" if count == len(filters) else f"the first {len(filters)} of {count}"
+                title = f"What {name} looks for: {which} filters"
+                return Shown({"filters": weights(filters, titles, title)})
         raise UserError("visualizer=filters: the model has no convolution; expected a convolutional network")

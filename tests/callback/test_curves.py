@@ -21,11 +21,11 @@ def test_what_metrics_csv_has_is_drawn_losses_first(tmp_path: Path) -> None:
     assert found["accuracy"] == {"train": [(1, 0.5), (2, 0.75)], "val": [(2, 0.625)]}
 
     loss, accuracy = training(found, best=2).axes
-    assert [plot.get_title() for plot in (loss, accuracy)] == ["loss", "accuracy"]
+    assert [plot.get_ylabel().split(" (")[0] for plot in (loss, accuracy)] == ["loss", "accuracy"]
     lines = {line.get_label(): line.get_xydata().tolist() for line in accuracy.lines}  # type: ignore[union-attr]
-    assert lines["train"] == [[1, 0.5], [2, 0.75]]
-    assert lines["val"] == [[2, 0.625]]
-    assert [point[0] for point in lines["best"]] == [2, 2]
+    assert lines["training"] == [[1, 0.5], [2, 0.75]]
+    assert lines["validation"] == [[2, 0.625]]
+    assert [point[0] for point in lines["epoch that is kept"]] == [2, 2]
 
 
 def test_a_loss_that_falls_far_has_a_logarithmic_axis_and_no_file_no_curves(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_certified_is_never_above_attacked(dlrun: Dlrun) -> None:
         assert [float(row["certified_accuracy"]) for row in csv.DictReader(stream)] == [
             row["certified_accuracy"] for row in curve
         ]
-    assert Image.open(folder / "curve.png").width > 400
+    assert Image.open(folder / "curve.png").width == 1600
 
 
 def test_the_polytope_proves_at_least_what_intervals_do(dlrun: Dlrun) -> None:

@@ -34,7 +34,7 @@ def test_a_run_gives_the_accuracy_of_its_test_to_the_last_digit(dlrun: Dlrun, tr
     assert before == {file: file.read_bytes() for file in trained.rglob("*") if file.is_file()}
     assert "calibration_error" in ended.out
     assert "precision" in ended.out
-    assert Image.open(found / "confusion_matrix.png").width > 400
+    assert Image.open(found / "confusion_matrix.png").width == 1600
     assert list(found.glob("events.out.tfevents.*"))
 
 

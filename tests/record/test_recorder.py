@@ -21,9 +21,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from dlrun import interrupt
 from dlrun.errors import RunError
+from dlrun.figure.slide import DPI
 from dlrun.logger.logger import Logger, Status
 from dlrun.logger.tensorboard import TensorBoard
-from dlrun.record.recorder import DPI, Recorder
+from dlrun.record.recorder import Recorder
 
 COLUMNS = ["epoch", "train/loss", "val/loss"]
 ROOT = Path(__file__).parents[2]
