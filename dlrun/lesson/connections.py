@@ -34,7 +34,7 @@ class Connections(Lesson):
         UserError: a number is out of its range, or the kernel is wider than the padded input.
     """
 
-    def __init__(self, size: int = 12, kernel: int = 3, stride: int = 2, padding: int = 1, dilation: int = 2) -> None:
+    def __init__(self, size: int, kernel: int, stride: int, padding: int, dilation: int) -> None:
         self.layer = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
         for name, value in {"size": size, **self.layer}.items():
             least = 0 if name == "padding" else 1

@@ -37,7 +37,7 @@ class Convolution(Lesson):
         UserError: there is no number in the kernel, or more than in the signal.
     """
 
-    def __init__(self, signal: Sequence[float] = RAMP, kernel: Sequence[float] = STEP, noise: float = 0.4) -> None:
+    def __init__(self, signal: Sequence[float], kernel: Sequence[float], noise: float) -> None:
         if not 1 <= len(kernel) <= len(signal):
             raise UserError(
                 f"lesson.kernel={list(kernel)}: {len(kernel)} numbers for a signal of {len(signal)};"

@@ -33,9 +33,7 @@ class FastConvolution(Lesson):
         UserError: a kernel is larger than the image, or the image too small for Winograd's tiles.
     """
 
-    def __init__(
-        self, image_size: int = 64, channels: int = 4, kernels: Sequence[int] = (1, 3, 5, 7, 9, 13, 17, 23, 31)
-    ) -> None:
+    def __init__(self, image_size: int, channels: int, kernels: Sequence[int]) -> None:
         if image_size < 4:
             raise UserError(f"lesson.image_size={image_size}: expected 4 or more, the side of Winograd's tile")
         if not kernels or min(kernels) < 1 or max(kernels) > image_size:

@@ -33,7 +33,7 @@ class Filters(Lesson):
         UserError: there is no such photo.
     """
 
-    def __init__(self, photos: Sequence[str] = ("china", "flower")) -> None:
+    def __init__(self, photos: Sequence[str]) -> None:
         self.photos = {name: grey(name) for name in photos}
 
     def __call__(self) -> Findings:

@@ -39,7 +39,7 @@ class ISS(Lesson):
         UserError: no noise, or no measurement.
     """
 
-    def __init__(self, noise: float = 8.0, window: int = 15) -> None:
+    def __init__(self, noise: float, window: int) -> None:
         if noise <= 0:
             raise UserError(f"lesson.noise={noise}: expected degrees above 0; without noise nothing is to be smoothed")
         if not 1 <= window <= 60:

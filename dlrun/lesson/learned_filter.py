@@ -32,9 +32,7 @@ class LearnedFilter(Lesson):
         UserError: there is no such filter, or no step.
     """
 
-    def __init__(
-        self, filter: str = "vertical edges", steps: int = 200, lr: float = 0.1, momentum: float = 0.9
-    ) -> None:
+    def __init__(self, filter: str, steps: int, lr: float, momentum: float) -> None:
         if filter not in FILTERS:
             raise UserError(f"lesson.filter={filter}: no such filter of 3x3; {suggest(filter, FILTERS)}")
         if steps < 1:

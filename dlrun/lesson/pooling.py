@@ -20,8 +20,6 @@ from dlrun.lesson.photos import photo
 
 ENTRY = ((1, 3, 2, 4), (2, 5, 1, 3), (4, 2, 6, 1), (3, 1, 2, 5))
 """The example of 003_7190ac02314fafbe.txt; the bars of its table were read as ones, and are taken out again."""
-SIGNAL = (1, 3, 2, 3, 0, -1, 1, 2, 2, 1)
-"""Of ten samples, as 000_9560d611d10ac6dd.txt pools one by two; its own numbers stand in a picture."""
 
 
 class Pooling(Lesson):
@@ -36,7 +34,7 @@ class Pooling(Lesson):
         UserError: the signal has no block of this size; or there is no such photo.
     """
 
-    def __init__(self, signal: Sequence[float] = SIGNAL, size: int = 2, photo: str = "china") -> None:
+    def __init__(self, signal: Sequence[float], size: int, photo: str) -> None:
         if not 1 <= size <= len(signal):
             raise UserError(f"lesson.size={size}: expected 1 to {len(signal)}, the numbers of the signal")
         self.signal, self.size, self.photo = [float(value) for value in signal], size, photo

@@ -27,7 +27,7 @@ class SharedWeights(Lesson):
         UserError: the image is too large for its matrix, or the kernel is even.
     """
 
-    def __init__(self, image_size: int = 8, kernel_size: int = 3) -> None:
+    def __init__(self, image_size: int, kernel_size: int) -> None:
         if not 2 <= image_size <= MOST:
             raise UserError(f"lesson.image_size={image_size}: expected 2 to {MOST}; a side of n has n^4 dense weights")
         if kernel_size < 1 or kernel_size % 2 == 0:
