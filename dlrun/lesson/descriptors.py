@@ -120,8 +120,8 @@ def convolutional(images: Tensor, classes: Tensor, epochs: int) -> Answer:
 
 def _bars(right: dict[str, dict[str, float]]) -> Figure:
     worst = {method: min(row, key=lambda name: row[name]) for method, row in right.items()}
-    falls = ", ".join(f"{method} on {name}" for method, name in worst.items())
-    figure, (axes,) = slide(f"Right on digits as learned; worst: {falls} digits")
+    falls = ", ".join(f"{method} on {name} ones" for method, name in worst.items())
+    figure, (axes,) = slide(f"Digits unlike those learned. Worst: {falls}")
     for place, (method, row) in enumerate(right.items()):
         at = np.arange(len(row)) + 0.27 * (place - 1)
         drawn = axes.bar(at, list(row.values()), 0.25, label=method)

@@ -21,8 +21,10 @@ MARGIN = 8
 """Pixels around a digit of 8x8."""
 SIDE = 8 + 2 * MARGIN
 REACH = 3
-"""Pixels that an output of three convolutions sees to each side; twice as far the zeros of the padding have no part."""
-SHIFTS = range(MARGIN - 2 * REACH + 2)
+"""Pixels that an output of three convolutions sees to each side."""
+SHIFTS = range(MARGIN - REACH - 1)
+"""Pixels. No output that sees the digit then sees zeros that stand for values outside the canvas, which comes to the
+second and third convolution alone and reaches two pixels in."""
 ANGLES = range(0, 91, 15)
 RATES = {"dense": 3e-3, "convolutional": 3e-3, "pooled": 1e-2}
 """Learning rates."""
@@ -157,7 +159,7 @@ def _maps(convolutions: nn.Module, image: Tensor, pixels: int) -> Figure:
         "its map ": after[channel],
         "the first map, shifted": shifted(before[None], pixels)[0, channel],
     }
-    figure, plots = slide("A convolution is equivariant: the image moves, its map moves with it", 2, 3, 5.8)
+    figure, plots = slide("A convolution is equivariant: the image moves, its map moves with it", 2, 3, 5.2)
     for axes, (name, values) in zip(plots, shown.items(), strict=True):
         axes.set_axis_off()
         if values is not None:

@@ -20,7 +20,7 @@ INCLINATION = 51.6
 """Degrees of the orbit to the equator, and so the highest latitude."""
 MINUTES = 40 * 93
 """Measurements, one a minute, to learn from; as many to test on."""
-STEPS, MOMENTUM = 1000, 0.99
+STEPS, MOMENTUM = 500, 0.95
 SHOWN = slice(0, 140)
 
 

@@ -79,7 +79,7 @@ class Localization(Lesson):
     def _figure(self, images: Tensor, maps: Tensor, corners: Tensor, found: Tensor) -> Figure:
         distance = (found - corners).double().norm(dim=1)
         title = f"The map's maximum finds the digit, {distance.median():.1f} pixels off in half of all canvases"
-        figure, plots = slide(title, 2, 3, 6)
+        figure, plots = slide(title, 2, 3, 5.4)
         for column in range(3):
             place = column % len(images)
             above, below = plots[column], plots[column + 3]

@@ -83,7 +83,9 @@ def parsed(text: str) -> nn.Module:
         raise UserError(f"model.layer={text}: torch.nn has no such layer; {wish}")
     try:
         values = [ast.literal_eval(each) for each in call.args]
-        options = {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
+        options = {each.arg: ast.literal_eval(each.value) for each in call.keywords if each.arg}
+        if len(options) < len(call.keywords):
+            raise ValueError("**")
     except ValueError:
         raise UserError(
             f"model.layer={text}: expected arguments that are numbers, tuples, True, False or None"
