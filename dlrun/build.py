@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -26,6 +26,7 @@ from dlrun.errors import UserError
 from dlrun.explainer.explainer import Explainer
 from dlrun.lesson.lesson import Lesson
 from dlrun.logger.logger import Logger
+from dlrun.model.layer import SingleLayer
 from dlrun.model.normalized import Normalized
 from dlrun.record.recorder import Recorder
 from dlrun.scheduler.schedule import Schedule
@@ -187,6 +188,15 @@ def model(
     if config.get("weights") is not None and load_weights:
         weights.load_weights(inner, Path(config.weights))
     return Normalized(inner, dataset.mean if normalize else None, dataset.std if normalize else None).to(device)
+
+
+def layer(config: DictConfig) -> SingleLayer | None:
+    """The single layer that the config's model is; None where it is a network."""
+    if get_object(config.model._target_) is not SingleLayer:
+        return None
+    made = make(config.model, "model")
+    assert isinstance(made, SingleLayer)
+    return made
 
 
 def task(config: DictConfig) -> Task:

@@ -14,7 +14,9 @@ from dlrun.config.targets import check_targets
 from dlrun.dataset.data import input_shape
 from dlrun.errors import UserError
 from dlrun.experiment import claims as expect
+from dlrun.model.layer import SingleLayer
 from dlrun.model.layer_table import Layer, layers
+from dlrun.model.normalized import Normalized
 from dlrun.record.recorder import Recorder
 from dlrun.run.folder import Run
 
@@ -29,8 +31,13 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         raise UserError("dataset.num_classes: known only from the data; expected dataset.num_classes=N")
     place = torch.device("meta")
     with place:
-        model = build.model(config, build.task(config), place, load_weights=False)
-        image = torch.zeros(1, *input_shape(config.dataset))
+        single = build.layer(config)
+        if single is None:
+            model = build.model(config, build.task(config), place, load_weights=False)
+            image = torch.zeros(1, *input_shape(config.dataset))
+        else:
+            model = Normalized(single, None, None)
+            image = torch.zeros(single.input_shape)
         try:
             found = layers(model, image)
         except ValueError as error:
@@ -57,9 +64,19 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     for name, value in metrics.items():
         figures.add_row(name, f"{value:,.2f}" if isinstance(value, float) else f"{value:,}")
     console.say(figures)
+    if single is not None:
+        console.say(sizes(single))
     recorder = Recorder(run.path)
     recorder.table("layers", [{**asdict(layer), "shape": "x".join(map(str, layer.shape))} for layer in found])
     return {"metrics": metrics}
+
+
+def sizes(single: SingleLayer) -> Table:
+    """A row for each tensor of a layer with its size, to print."""
+    made = Table("tensor", "size", title="sizes, examples first")
+    for name, size in single.sizes().items():
+        made.add_row(name, f"({', '.join(map(str, size))})")
+    return made
 
 
 def table(found: list[Layer], title: str) -> Table:

@@ -16,6 +16,8 @@ from dlrun.errors import UserError, nearest, suggest
 
 PLAIN = re.compile(r"[^\s{}()$='\"\\]+")
 """A value that names choices: one, or several with commas or in brackets."""
+CALL = re.compile(r"[A-Z]\w*\(.*\)")
+"""A value such as ``Conv2d(8, 16, 3)``: Hydra takes it in quotes alone, its own functions are in small letters."""
 ALIKE = {"last": "run=last", "all": "all=true"}
 """Bare words that are no choice and no file."""
 WEIGHTS = (".pt", ".pth", ".safetensors")
@@ -93,6 +95,9 @@ class _Reader:
         key = text.lstrip("+~")
         if key in self.known.choices and PLAIN.fullmatch(value):
             return f"{text}={self._chosen(key, value)}"
+        if CALL.fullmatch(value):
+            quote = '"' if "'" in value else "'"
+            return f"{text}={quote}{value}{quote}"
         top = re.split(r"[.@:/]", key)[0]
         mistyped = top != key and nearest(top, self.known.top)  # which Hydra's config tells more about
         if top and top != "hydra" and top not in self.known.top and not text.startswith("~") and not mistyped:

@@ -35,6 +35,12 @@ TAKEN: dict[str, dict[str, Any]] = {
     "train logger=wandb": {"logger": "wandb"},
     "train experiment=XOR": {"dataset": "xor", "trainer.epochs": 200},
     "inspect resnet18": {"model": "resnet18"},
+    "inspect model=layer 'model.layer=Conv2d(8, 16, (3, 5), bias=False)'": {
+        "model.layer": "Conv2d(8, 16, (3, 5), bias=False)"
+    },
+    """inspect model=layer "model.layer=Conv2d(1,1,3,padding='same')" """: {
+        "model.layer": "Conv2d(1,1,3,padding='same')"
+    },
     "predict resnet50 photo.jpg": {"model": "resnet50", "input": "photo.jpg"},
     "explain model=lenet dataset=mnist weights=w.pt gradcam photos": {"explainer": "grad_cam", "input": "photos"},
     "reproduce all": {"all": True},
