@@ -45,7 +45,7 @@ def slide(
         height: inches.
         options: of :meth:`matplotlib.figure.Figure.subplots`.
     """
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
     figure.suptitle(_lines(title), fontsize=TITLE, fontweight="bold")
     axes = figure.subplots(rows, columns, squeeze=False, **options).flatten().tolist()
     for each in axes:
@@ -67,7 +67,7 @@ def sheet(title: str, height: float) -> tuple[Figure, Axes, float]:
     """
     title = _lines(title)
     top = text_height(title, TITLE) + 0.2
-    figure = Figure(figsize=(WIDTH, round((top + height) * DPI) / DPI))
+    figure = Figure(figsize=(WIDTH, round((top + height) * DPI) / DPI), dpi=DPI)
     tall = float(figure.get_figheight())
     figure.suptitle(title, fontsize=TITLE, fontweight="bold", y=1 - 0.1 / tall)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(tall, 0), autoscale_on=False)
