@@ -24,7 +24,7 @@ from dlrun.trained import open_trained
 from dlrun.visualizer.visualizer import Shown, Subject
 
 TITLE = "The ascent from noise, from top to bottom"
-SHOWN = 8
+SHOWN = 5
 """Frames in the filmstrip."""
 
 

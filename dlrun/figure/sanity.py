@@ -48,9 +48,9 @@ def randomized_maps(stages: list[str], image: Tensor, maps: dict[str, list[Tenso
     """
     chosen = sorted({round(place * len(stages) / min(SHOWN, len(stages))) for place in range(SHOWN + 1)})
     chosen = [place for place in chosen if place <= len(stages)]
-    captions = ["trained", *(f"{name} and above random" for name in stages)]
+    captions = ["image", "trained", *(f"{name} and above random" for name in stages)]
     rows: list[list[Tile | None]] = [
-        [Tile(picture(image), "image"), *(Tile(overlaid(image, series[place]), captions[place]) for place in chosen)]
-        for series in maps.values()
+        [Tile(picture(image), heads[0]), *(Tile(overlaid(image, series[place]), heads[1 + place]) for place in chosen)]
+        for series, heads in zip(maps.values(), [captions] + [[""] * len(captions)] * (len(maps) - 1), strict=True)
     ]
     return tiles("A map that explains the network must change with its weights", rows, list(maps), [EVIDENCE])

@@ -29,7 +29,7 @@ def draw(folder: Path) -> None:
         axes = next(iter(found.values()))[0]
         lines = {label: points for label, (_, points) in sorted(found.items(), key=_by_number)}
         figures[name] = curves(f"{axes[1].capitalize()} of {len(lines)} runs", axes, lines)
-    if against := _test(rows, shared):
+    if against := swept_test(rows, shared):
         figures["test"] = against
     for name, figure in figures.items():
         (folder / "figures").mkdir(exist_ok=True)
@@ -38,7 +38,7 @@ def draw(folder: Path) -> None:
         write_whole(folder / "figures" / f"{name}.png", buffer.getbuffer())
 
 
-def _test(rows: list[Row], shared: set[str]) -> Figure | None:
+def swept_test(rows: list[Row], shared: set[str]) -> Figure | None:
     """The test against the one key that is swept, if that is a number; of several seeds the mean with its interval."""
     from dlrun.figure.curves import curves
 
@@ -70,7 +70,7 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"-?[\d.]+(e-?\d+)?", text) is not None
 
 
-def _by_number(item: tuple[str, Any]) -> tuple[float, str]:
-    """Labels in the order of their value, where that is a number."""
-    value = item[0].split("=")[-1]
-    return (float(value) if _is_number(value) else 0.0), item[0]
+def _by_number(item: tuple[str, Any]) -> tuple[list[float], str]:
+    """Labels in the order of their values, where these are numbers."""
+    values = [text.split("=")[-1] for text in item[0].split(", ")]
+    return [float(value) if _is_number(value) else 0.0 for value in values], item[0]
