@@ -80,7 +80,9 @@ def of_autograd(result: Tensor, names: Mapping[str, Tensor]) -> Graph:
                 size = "x".join(map(str, tensor.shape)) or "one number"
                 graph.add(done[node], f"{known.get(id(tensor), 'tensor')}\n{size}", "parameter")
             else:
-                graph.add(done[node], type(node).__name__.removesuffix("0").removesuffix("Backward"), "operator", *below)
+                graph.add(
+                    done[node], type(node).__name__.removesuffix("0").removesuffix("Backward"), "operator", *below
+                )
         return done[node]
 
     graph.add("result", "result", "value", visit(result.grad_fn))

@@ -78,12 +78,15 @@ class Autograd(Lesson):
 
 
 def two_layers() -> tuple[Graph, float]:
-    """tanh(w2 tanh(w1 x + b1) + b2), 10-20-5, with its mean squared error: the graph, and by what share the
-    gradients by hand differ from autograd's.
+    """The graph of a network 10-20-5 with its loss, and by what share its gradients by hand differ from autograd's.
+
+    It is tanh(w2 tanh(w1 x + b1) + b2), with the mean squared error.
 
     The slide's weights, all between 0 and 1, saturate the tanh: gradients are small, and need double precision.
     """
-    w1, b1, w2, b2 = (torch.rand(*size, dtype=torch.float64, requires_grad=True) for size in ((20, 10), (20,), (5, 20), (5,)))
+    w1, b1, w2, b2 = (
+        torch.rand(*size, dtype=torch.float64, requires_grad=True) for size in ((20, 10), (20,), (5, 20), (5,))
+    )
     x, target = torch.rand(10, dtype=torch.float64), torch.rand(5, dtype=torch.float64)
     h = torch.tanh(w1 @ x + b1)
     y = torch.tanh(w2 @ h + b2)

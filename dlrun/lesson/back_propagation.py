@@ -115,8 +115,8 @@ def draw_neuron(values: dict[str, float]) -> Figure:
     graph.add("w", "w, b", "parameter")
     graph.add("x", "x", "value")
     graph.add("a", f"a = w.x + b = {given['a']}\n∂loss/∂a = {given['at_a']}", "operator", "w", "x")
-    graph.add("h", f"h = σ(a) = {given['h']}\n∂loss/∂h = {given['at_h']}", "operator", "a")
-    graph.add("loss", f"½ (y − h)² = {given['loss']}", "operator", "h")
-    figure, (axes,) = slide("A neuron: ∂loss/∂w = −(y − h) · h (1 − h) · x", height=3)
+    graph.add("h", f"h = $\\sigma$(a) = {given['h']}\n∂loss/∂h = {given['at_h']}", "operator", "a")
+    graph.add("loss", f"½ (y - h)² = {given['loss']}", "operator", "h")
+    figure, (axes,) = slide("A neuron: ∂loss/∂w = -(y - h) · h (1 - h) · x", height=3)
     draw_graph(axes, graph, 11)
     return figure

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from matplotlib.figure import Figure
+from pydantic import Field
 from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional
@@ -14,11 +17,13 @@ from dlrun.lesson.lesson import Findings, Lesson, Row
 
 COUNT = 1024
 """Of scikit-learn's digits."""
+Size = Annotated[int, Field(gt=0, le=COUNT)]
 
 
 class BatchLoss(Lesson):
-    """A linear classifier of digits. The slides sum the losses of a mini-batch, PyTorch averages: the same descent if the
-    learning rate of the sum is that of the mean divided by the size.
+    """A linear classifier of digits, by mini-batches whose losses are summed (slides) or averaged (PyTorch).
+
+    It is the same descent if the learning rate of the sum is that of the mean divided by the size.
 
     Args:
         batch_sizes: to compare.
@@ -26,8 +31,8 @@ class BatchLoss(Lesson):
         epochs: passes over the digits.
     """
 
-    def __init__(self, batch_sizes: list[Positive], lr: PositiveFloat, epochs: Positive) -> None:
-        self.batch_sizes, self.lr, self.epochs = [min(size, COUNT) for size in batch_sizes], lr, epochs
+    def __init__(self, batch_sizes: list[Size], lr: PositiveFloat, epochs: Positive) -> None:
+        self.batch_sizes, self.lr, self.epochs = batch_sizes, lr, epochs
 
     def __call__(self) -> Findings:
         """Loss against samples seen for each size, in both forms; and both with rates that make them equal."""
@@ -65,7 +70,7 @@ def descend(x: Tensor, y: Tensor, order: Tensor, size: int, lr: float, form: str
     """
     w = torch.zeros(10, x.shape[1], dtype=torch.float64)
     losses, every = [float(functional.cross_entropy(x @ w.T, y))], max(len(x) // size // 8, 1)
-    for step, batch in enumerate(order.flatten().split(size), start=1):
+    for step, batch in enumerate(torch.split(order.flatten(), size), start=1):
         error = functional.softmax(x[batch] @ w.T, dim=1) - functional.one_hot(y[batch], 10)
         gradient = error.T @ x[batch]
         w -= lr * (gradient / len(batch) if form == "mean" else gradient)

@@ -24,10 +24,11 @@ def features(x: Tensor, degree: int) -> Tensor:
 
 
 def fit(x: Tensor, y: Tensor, degree: int, decay: float) -> Tensor:
-    """The coefficients of the least squares with a penalty ``decay`` times their squares, for y (N, S) of S data sets."""
+    """The coefficients of least squares, ``decay`` times their squares added, for y (N, S) of S data sets."""
     rows = features(x, degree)
     penalty = decay * torch.eye(degree + 1, dtype=x.dtype)
-    return torch.linalg.lstsq(torch.cat([rows, penalty.sqrt()]), torch.cat([y, y.new_zeros(degree + 1, y.shape[1])])).solution
+    more, none = penalty.sqrt(), y.new_zeros(degree + 1, y.shape[1])
+    return torch.as_tensor(torch.linalg.lstsq(torch.cat([rows, more]), torch.cat([y, none])).solution)
 
 
 class Capacity(Lesson):
@@ -68,7 +69,9 @@ class Capacity(Lesson):
                              "variance": float((fitted - middle).square().mean())})  # fmt: skip
         means = {decay: torch.stack(found).mean(dim=2) for decay, found in errors.items()}
         plain, decayed = means[0.0], means[self.decay]
-        parts = [float(row["bias^2"]) + float(row["variance"]) + self.noise**2 - float(row["test error"]) for row in rows]
+        parts = [
+            float(row["bias^2"]) + float(row["variance"]) + self.noise**2 - float(row["test error"]) for row in rows
+        ]
         best = int(plain[:, 1].argmin())
         metrics = {
             "best_degree": float(best + 1),
@@ -89,11 +92,13 @@ class Capacity(Lesson):
         for each, (decay, found) in zip(axes, errors.items(), strict=True):
             values = torch.stack(found)  # (degree, training or test, data set)
             for number, (name, style) in enumerate((("training", "o-"), ("test", "s-"))):
-                low, middle, high = values[:, number].quantile(torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64), dim=1)
+                low, middle, high = values[:, number].quantile(
+                    torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64), dim=1
+                )
                 each.semilogy(degrees, middle, style, label=name)
                 each.fill_between(degrees, low, high, alpha=0.2)
             each.axhline(self.noise**2, color="0.4", linestyle=":", label="noise")
-            each.set(xlabel="capacity: degree of the polynomial", title=f"weight decay {decay:g}", ylim=(1e-3, 10))
+            each.set(xlabel="capacity: degree of the polynomial", title=f"weight decay {decay:g}", ylim=(5e-3, 5))
             each.grid(alpha=0.3)
         axes[0].set(ylabel=f"squared error,\nmedian and 80% of {self.datasets} data sets")
         axes[0].legend()

@@ -65,7 +65,7 @@ class Confidence(Lesson):
             values = confidence(points, scale)
             image = each.imshow(values, extent=box, origin="lower", cmap="PuOr", vmin=0, vmax=1)
             each.contour(x, y, values, levels=[0.5], colors="black", linewidths=2)
-            each.set(title=f"σ({scale:g} · w.x)", xlabel="$x_1$")
+            each.set(title=f"$\\sigma$({scale:g} · w.x)", xlabel="$x_1$")
         axes[0].set(ylabel="$x_2$")
         figure.colorbar(image, ax=axes, label="P(class 1)", shrink=0.9)
         return figure

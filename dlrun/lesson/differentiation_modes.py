@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import partial
 
@@ -54,7 +55,7 @@ class DifferentiationModes(Lesson):
             function, jacobians, x = chain([inputs, *self.widths, outputs])
             one, products = forward(jacobians)
             other, others = reverse(jacobians)
-            whole = torch.autograd.functional.jacobian(function, x)
+            whole = torch.autograd.functional.jacobian(function, x)  # type: ignore[no-untyped-call]
             difference = max(difference, *(float((each - whole).abs().max()) for each in (one, other)))
             rows.append({"network": name, "inputs": inputs, "outputs": outputs, "products forward": products,
                          "products reverse": others, "forward / reverse": products / others})  # fmt: skip
@@ -80,7 +81,7 @@ class DifferentiationModes(Lesson):
         ):
             shapes = [[inputs, *self.widths, outputs] for inputs, outputs in sizes]
             chains = [
-                [torch.empty(after, before, device="meta") for before, after in zip(shape, shape[1:], strict=False)]
+                [torch.empty(after, before, device="meta") for before, after in itertools.pairwise(shape)]
                 for shape in shapes
             ]
             each.loglog(counts, [forward(chain)[1] for chain in chains], "o-", label="forward mode")
@@ -94,8 +95,7 @@ class DifferentiationModes(Lesson):
 def chain(widths: Sequence[int]) -> tuple[partial[Tensor], list[Tensor], Tensor]:
     """A network of tanh layers, the Jacobian of each of them at a point, and the point."""
     weights = [
-        torch.randn(after, before, dtype=torch.float64) / before**0.5
-        for before, after in zip(widths, widths[1:], strict=False)
+        torch.randn(after, before, dtype=torch.float64) / before**0.5 for before, after in itertools.pairwise(widths)
     ]
     x = torch.randn(widths[0], dtype=torch.float64)
     jacobians, value = [], x
@@ -123,11 +123,11 @@ def sigmoid_graph(z: float) -> tuple[Graph, float]:
     at_negative = at_power * power
     at_z = -at_negative
     graph = Graph()
-    names = ("z", "a = −z", "b = exp(a)", "c = 1 + b", "σ = 1/c")
+    names = ("z", "a = -z", "b = exp(a)", "c = 1 + b", "s = 1/c")
     values = (z, negative, power, total, result)
     for place, (name, value, slope) in enumerate(
         zip(names, values, (at_z, at_negative, at_power, at_total, 1.0), strict=True)
     ):
-        label = f"{name}\n{value:.3f}\n∂σ/∂{name[0]} = {slope:.3f}"
+        label = f"{name}\n{value:.3f}\n∂s/∂{name[0]} = {slope:.3f}"
         graph.add(name, label, "operator" if place else "value", *names[place - 1 : place] if place else ())
     return graph, at_z

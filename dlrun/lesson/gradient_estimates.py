@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Annotated
 
 import torch
 from matplotlib.figure import Figure
+from pydantic import Field
 from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional
@@ -18,7 +20,12 @@ from dlrun.lesson.lesson import Findings, Lesson, Row
 COUNT = 1024
 """Of scikit-learn's digits."""
 SIZES = (1, 4, 16, 64, 256, 1024)
-ORDERS = ("in sequence", "shuffled, without replacement", "with replacement", "as listed: a step an epoch")
+ORDERS = {
+    "in_sequence": "in sequence",
+    "shuffled": "shuffled, without replacement",
+    "with_replacement": "with replacement",
+    "as_listed": "as listed: a step an epoch",
+}
 
 
 class GradientEstimates(Lesson):
@@ -31,8 +38,10 @@ class GradientEstimates(Lesson):
         lr: of these, on the mean loss of a mini-batch.
     """
 
-    def __init__(self, draws: Positive, epochs: Positive, batch_size: Positive, lr: PositiveFloat) -> None:
-        self.draws, self.epochs, self.batch_size, self.lr = draws, epochs, min(batch_size, COUNT), lr
+    def __init__(
+        self, draws: Positive, epochs: Positive, batch_size: Annotated[int, Field(gt=0, le=COUNT)], lr: PositiveFloat
+    ) -> None:
+        self.draws, self.epochs, self.batch_size, self.lr = draws, epochs, batch_size, lr
 
     def __call__(self) -> Findings:
         """Repeated examples, the spread of partial sums, and four orders of going through the examples."""
@@ -49,9 +58,9 @@ class GradientEstimates(Lesson):
             "bias_over_standard_error": max(float(row["bias / standard error"]) for row in rows),
             "variance_slope": slope,
             "all_without_replacement_error": errors["without"][-1],
-            "seen_without_replacement_share": seen["shuffled, without replacement"],
-            "seen_with_replacement_share": seen["with replacement"],
-            **{f"{order.split(':')[0].split(',')[0].replace(' ', '_')}_loss": curve[-1] for order, curve in curves.items()},
+            "seen_without_replacement_share": seen["shuffled"],
+            "seen_with_replacement_share": seen["with_replacement"],
+            **{f"{order}_loss": curve[-1] for order, curve in curves.items()},
         }
         figures = {"partial_sums": self.draw(errors, each), "orders": draw_orders(curves)}
         return Findings(metrics, figures, {"partial_sums": rows})
@@ -66,7 +75,9 @@ class GradientEstimates(Lesson):
                 "with": torch.randint(COUNT, (self.draws, size)),
                 "without": torch.stack([torch.randperm(COUNT)[:size] for _ in range(self.draws)]),
             }
-            sums = {way: torch.stack([each[index].sum(dim=0) for index in picked[way]]) * COUNT / size for way in picked}
+            sums = {
+                way: torch.stack([each[index].sum(dim=0) for index in picked[way]]) * COUNT / size for way in picked
+            }
             for way, values in sums.items():
                 errors[way].append(float((values - whole).square().sum(dim=1).mean() / whole.square().sum()))
             # Along the gradient itself, where a bias would show:
@@ -86,18 +97,21 @@ class GradientEstimates(Lesson):
             for epoch in range(self.epochs):
                 batches = list(self.batches(order))
                 if epoch == 0:
-                    seen[order] = len(torch.cat(batches).unique()) / COUNT
-                for batch in batches[-1:] if order == ORDERS[3] else batches:  # the listing computes all, and keeps one
+                    seen[order] = len(torch.unique(torch.cat(batches))) / COUNT
+                for batch in (
+                    batches[-1:] if order == "as_listed" else batches
+                ):  # the listing computes all, and keeps one
                     w -= self.lr * of_examples(w, x[batch], y[batch]).mean(dim=0).view_as(w)
                 curves[order].append(float(functional.cross_entropy(x @ w.T, y)))
         return curves, seen
 
     def batches(self, order: str) -> Iterator[Tensor]:
         """The examples of each mini-batch of an epoch."""
-        if order == "with replacement":
-            yield from torch.randint(COUNT, (COUNT,)).split(self.batch_size)
+        if order == "with_replacement":
+            yield from torch.split(torch.randint(COUNT, (COUNT,)), self.batch_size)
         else:
-            yield from (torch.randperm(COUNT) if "shuffled" in order else torch.arange(COUNT)).split(self.batch_size)
+            places = torch.randperm(COUNT) if order == "shuffled" else torch.arange(COUNT)
+            yield from torch.split(places, self.batch_size)
 
     def draw(self, errors: dict[str, list[float]], each: Tensor) -> Figure:
         """The spread of a partial sum against its size, measured and calculated."""
@@ -107,10 +121,14 @@ class GradientEstimates(Lesson):
         sizes = torch.tensor(SIZES, dtype=torch.float64)
         fine = torch.logspace(0, math.log10(COUNT - 1), 100)
         axes.loglog(fine, one / fine, "-", color="0.6", label="variance of one / size")
-        axes.loglog(fine, one / fine * (COUNT - fine) / (COUNT - 1), ":", color="0.3", label="× (N − size)/(N − 1)")
+        axes.loglog(fine, one / fine * (COUNT - fine) / (COUNT - 1), ":", color="0.3", label="times (N - size)/(N - 1)")
         axes.loglog(sizes, errors["with"], "o", markersize=9, label="with replacement")
         axes.loglog(sizes[:-1], errors["without"][:-1], "s", markersize=7, label="without: 0 for all examples")
-        axes.set(xlabel=f"examples in the sum, of N = {COUNT}", ylabel="variance / |gradient|²", ylim=(errors["with"][-1] / 20, None))
+        axes.set(
+            xlabel=f"examples in the sum, of N = {COUNT}",
+            ylabel="variance / |gradient|²",
+            ylim=(errors["with"][-1] / 20, None),
+        )
         axes.grid(alpha=0.3)
         axes.legend()
         return figure
@@ -126,7 +144,7 @@ def draw_orders(curves: dict[str, list[float]]) -> Figure:
     """The loss by epoch for each order."""
     figure, (axes,) = slide("Any order learns; one step an epoch, as the loop is listed, does not")
     for (order, curve), style in zip(curves.items(), ("-", "--", ":", "-."), strict=True):
-        axes.plot(curve, style, linewidth=2.5, label=order)
+        axes.plot(curve, style, linewidth=2.5, label=ORDERS[order])
     axes.set(xlabel="epoch", ylabel="loss on all examples", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend()

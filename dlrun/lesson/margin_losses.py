@@ -48,7 +48,9 @@ class MarginLosses(Lesson):
             covers = loss(m) >= LOSSES["zero_one"](m)
             found = {"flat_share": flat, "not_convex_share": above, "above_zero_one_share": covers}
             metrics |= {f"{name}_{key}": float(value.double().mean()) for key, value in found.items()}
-            rows.append({"loss": NAMES.get(name, name), **{key: float(value.double().mean()) for key, value in found.items()}})
+            rows.append(
+                {"loss": NAMES.get(name, name), **{key: float(value.double().mean()) for key, value in found.items()}}
+            )
         return Findings(metrics, {"losses": self.draw()}, {"losses": rows})
 
     def draw(self) -> Figure:

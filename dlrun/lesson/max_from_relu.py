@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Annotated
+
 import torch
 from matplotlib.figure import Figure
+from pydantic import Field
 from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional
 
-from dlrun.config.section import Natural
 from dlrun.figure.slide import slide
 from dlrun.lesson.lesson import Findings, Lesson, Row
 
@@ -32,25 +35,28 @@ class MaxFromRelu(Lesson):
         index: which of scikit-learn's digits.
     """
 
-    def __init__(self, index: Natural) -> None:
+    def __init__(self, index: Annotated[int, Field(ge=0, lt=1797)]) -> None:
         self.index = index
 
     def __call__(self) -> Findings:
         """Outputs and gradients beside those of ``max_pool2d``; and what each does with two equal numbers."""
         digits = torch.from_numpy(load_digits().images)
-        image = digits[self.index % len(digits)].div(16).unsqueeze(0)
+        image = digits[self.index].div(16).unsqueeze(0)
         image = (image + 0.02 * torch.rand_like(image)).requires_grad_()
         by_relu, by_torch = pool(image), functional.max_pool2d(image, 2)
         weights = torch.randn_like(by_relu)
         gradients = [torch.autograd.grad((out * weights).sum(), image)[0] for out in (by_relu, by_torch)]
         ties: list[Row] = []
-        forms = {"relu(b - a) + a": maximum, "torch.maximum": torch.maximum}
+        forms: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+            "relu(b - a) + a": maximum,
+            "torch.maximum": torch.maximum,
+        }
         for name, function in forms.items():
             a, b = (torch.tensor(1.0, requires_grad=True) for _ in range(2))
             left, right = torch.autograd.grad(function(a, b), (a, b))
             ties.append({"at a = b": name, "derivative in a": float(left), "derivative in b": float(right)})
         metrics = {
-            "output_difference": float((by_relu - by_torch).abs().max()),
+            "output_difference": float((by_relu - by_torch).detach().abs().max()),
             "gradient_difference": float((gradients[0] - gradients[1]).abs().max()),
             "relu_derivative_in_a_at_a_tie": float(ties[0]["derivative in a"]),
             "maximum_derivative_in_a_at_a_tie": float(ties[1]["derivative in a"]),
@@ -60,7 +66,7 @@ class MaxFromRelu(Lesson):
 
 def draw(image: Tensor, by_torch: Tensor, by_relu: Tensor, of_relu: Tensor, of_torch: Tensor) -> Figure:
     """The image, both outputs, and both gradients."""
-    figure, axes = slide("Max pooling by ReLU alone: max(a, b) = relu(b − a) + a", 1, 5, height=2.7)
+    figure, axes = slide("Max pooling by ReLU alone: max(a, b) = relu(b - a) + a", 1, 5, height=2.7)
     limit = float(of_torch.abs().max())
     shown = {
         "image": (image, "gray", 0.0, 1.02),

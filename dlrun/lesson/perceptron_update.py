@@ -30,7 +30,9 @@ class PerceptronUpdate(Lesson):
             raise UserError(f"lesson.point={point}: expected two coordinates")
         self.x, self.lr = torch.tensor([1.0, *point], dtype=torch.float64), lr
         if float(W @ self.x) > 0:
-            raise UserError(f"lesson.point={point}: is right already; expected one with x1 < {-(W[0] + W[2] * point[1]):.3g}")
+            raise UserError(
+                f"lesson.point={point}: is right already; expected one with x1 < {-(W[0] + W[2] * point[1]):.3g}"
+            )
 
     def __call__(self) -> Findings:
         """The score before and after, by both rules, and what each does at a score of 0."""
@@ -65,7 +67,7 @@ class PerceptronUpdate(Lesson):
             each.set(title=title, xlabel="$x_1$", xlim=(-2, 2), ylim=(-2, 2), aspect="equal")
         axes[0].set(ylabel="$x_2$")
         handles = [axes[0].plot([], [], mark, color=COLOURS[number])[0] for number, mark in enumerate("os")]
-        figure.legend(handles, ["y = +1", "y = −1"], loc="outside lower center", ncols=2, frameon=False)
+        figure.legend(handles, ["y = +1", "y = -1"], loc="outside lower center", ncols=2, frameon=False)
         return figure
 
 
@@ -78,5 +80,6 @@ def boundary(axes: Axes, w: Tensor) -> None:
     axes.contour(x, y, score, levels=[0], colors="black", linewidths=2)
     foot = -w[0] * w[1:] / w[1:].square().sum()
     arrow = {"arrowstyle": "-|>", "linewidth": 2, "shrinkA": 0, "shrinkB": 0}
-    axes.annotate("", (foot + w[1:] / w[1:].norm()).tolist(), foot.tolist(), arrowprops=arrow)
-    axes.text(*(foot + 1.15 * w[1:] / w[1:].norm()).tolist(), "w", ha="center", va="center", fontsize=12)
+    (x, y), (along, up) = foot.tolist(), (w[1:] / w[1:].norm()).tolist()
+    axes.annotate("", (x + along, y + up), (x, y), arrowprops=arrow)
+    axes.text(x + 1.15 * along, y + 1.15 * up, "w", ha="center", va="center", fontsize=12)

@@ -52,8 +52,9 @@ def by_hand() -> list[Layer]:
 
 
 class PolygonRegions(Lesson):
-    """Two polygons by a network 2-7-2-1 of threshold neurons whose weights are set by hand; beside it what gradient
-    descent finds with sigmoids in the same places.
+    """Two polygons by a network 2-7-2-1 of threshold neurons, whose weights are set by hand.
+
+    Beside it stands what gradient descent finds, with sigmoids in the same places.
 
     Args:
         grid: points along each side of the unit square.
@@ -65,7 +66,7 @@ class PolygonRegions(Lesson):
 
     def __call__(self) -> Findings:
         """Every point of the grid, by hand and by training; the truth tables of AND and OR."""
-        axis = (torch.arange(self.grid, dtype=torch.float64) + 0.5) / self.grid
+        axis = (torch.arange(self.grid, dtype=torch.float64) + 1 / torch.pi) / self.grid  # no point lies on a side
         y, x = torch.meshgrid(axis, axis, indexing="ij")
         points = torch.stack([x, y], dim=-1).flatten(0, 1)
         inside = np.any([Path(corners).contains_points(points.numpy()) for corners in POLYGONS], axis=0)
@@ -75,10 +76,12 @@ class PolygonRegions(Lesson):
             outputs.append(neurons(layer, outputs[-1]))
         trained = self.train(points.float(), truth)
         gates: list[Row] = []
-        for name, layer in (("and", ([1.0, 1.0], -1.5)), ("or", ([1.0, 1.0], -0.5))):
-            said = neurons((torch.tensor([layer[0]]).double(), torch.tensor([layer[1]]).double()), INPUTS)
-            gates += [{"gate": name, "x1": int(a), "x2": int(b), "neuron": int(one), "should be": right}
-                      for (a, b), one, right in zip(INPUTS.tolist(), said[:, 0].tolist(), GATES[name], strict=True)]  # fmt: skip
+        for name, bias in (("and", -1.5), ("or", -0.5)):
+            said = neurons((torch.ones(1, 2).double(), torch.tensor([bias]).double()), INPUTS)[:, 0].tolist()
+            gates += [
+                {"gate": name, "x1": int(a), "x2": int(b), "neuron": int(one), "should be": right}
+                for (a, b), one, right in zip(INPUTS.tolist(), said, GATES[name], strict=True)
+            ]
         metrics = {
             "gate_errors": float(sum(row["neuron"] != row["should be"] for row in gates)),
             "by_hand_errors": float((outputs[-1][:, 0].bool() != truth).sum()),
@@ -107,7 +110,9 @@ class PolygonRegions(Lesson):
 
 def draw(hand: Tensor, trained: Tensor) -> Figure:
     """Both networks' maps."""
-    figure, axes = slide("Two polygons by seven half-planes: weights set by hand, and found by training", 1, 2, sharey=True)
+    figure, axes = slide(
+        "Two polygons by seven half-planes: weights set by hand, and found by training", 1, 2, sharey=True
+    )
     for each, values, title in zip(axes, (hand, trained), ("set by hand: exact", "trained, same size"), strict=True):
         each.imshow(values, extent=(0, 1, 0, 1), origin="lower", cmap="cividis", alpha=0.75)
         for corners in POLYGONS:

@@ -111,7 +111,9 @@ def draw_slopes() -> Figure:
     errors = torch.linspace(0.0, 1.0, 201)
     for (name, loss), style in zip(LOSSES.items(), ("-", "--"), strict=True):
         axes.plot(errors, slope(errors, loss), style, linewidth=2.5, label=name)
-    axes.set(xlabel="error of the output,  y − ŷ", ylabel="|slope of the loss in the logit|", xlim=(0, 1), ylim=(0, 1.02))
+    axes.set(
+        xlabel="error of the output,  y - ŷ", ylabel="|slope of the loss in the logit|", xlim=(0, 1), ylim=(0, 1.02)
+    )
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
