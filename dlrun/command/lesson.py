@@ -65,7 +65,7 @@ def cell(value: str | int | float) -> str:
 
 def as_text(table: Table) -> str:
     """A table as plain text."""
-    page = Console(width=console.WIDTH, color_system=None)
+    page = Console(width=console.WIDTH, color_system=None, markup=False)
     with page.capture() as captured:
         page.print(table)
     return captured.get()

@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from dlrun.errors import UserError
+from dlrun.config.section import Positive, PositiveFloat
 from dlrun.figure.slide import slide
 from dlrun.lesson.lesson import Findings, Lesson, Row
 
@@ -24,15 +24,11 @@ class LeastSquares(Lesson):
     """Gradient descent on f(x) = (Ax - b).(Ax - b), of two unknowns, with the gradient 2 A^T (Ax - b) and autograd's.
 
     Args:
-        steps: of gradient descent, 1 or more.
+        steps: of gradient descent.
         lr: the step size; above 1 / (largest eigenvalue of A^T A) the descent diverges.
     """
 
-    def __init__(self, steps: int, lr: float) -> None:
-        if steps < 1:
-            raise UserError(f"lesson.steps={steps}: expected 1 or more")
-        if not lr > 0:
-            raise UserError(f"lesson.lr={lr}: expected a number above 0")
+    def __init__(self, steps: Positive, lr: PositiveFloat) -> None:
         self.steps, self.lr = steps, lr
 
     def __call__(self) -> Findings:

@@ -25,7 +25,11 @@ class Findings:
 
 
 class Lesson(ABC):
-    """A demonstration; its options are arguments of its constructor, which refuses bad ones with a UserError."""
+    """A demonstration; its options are arguments of its constructor.
+
+    Their types refuse bad ones, such as :data:`dlrun.config.section.Positive`; what no type can say, the constructor
+    refuses with a UserError.
+    """
 
     @abstractmethod
     def __call__(self) -> Findings:

@@ -46,7 +46,7 @@ def test_claims_speak_of_the_default_options(dlrun: Dlrun) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("least_squares", "lesson.steps=0"), "lesson.steps=0: expected 1 or more"),
+        (("least_squares", "lesson.steps=0"), "lesson.steps=0: expected greater than 0"),
         (("least_squares", "lesson.steps=many"), "lesson.steps='many': expected a valid integer"),
         (("least_squares", "lesson.stepps=3"), "lesson.stepps=3: no such key; did you mean 'steps'?"),
         (("least_square",), "least_square: not understood; did you mean lesson=least_squares?"),
