@@ -61,7 +61,8 @@ def attempt(command: list[str], folder: str, place: int = GOOD, way: Way = WAYS[
         output = os.open(f"{folder[::-1]}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)  # no file of the folder
         os.dup2(output, 1)
         os.dup2(output, 2)
-        library.fail_at(*map(ctypes.c_long, (place, 2**62 if way.stays and place else place)), way.error, folder.encode())
+        last = 2**62 if way.stays and place != GOOD else place
+        library.fail_at(ctypes.c_long(place), ctypes.c_long(last), way.error, folder.encode())
         status = ended(command)
         with contextlib.suppress(OSError):
             os.write(writing, str(library.calls()).encode())
@@ -118,8 +119,8 @@ def difference(whole: dict[str, Any], name: str, case: tuple[int, str]) -> str |
     return f"{name}, call {place}, {way}: {', '.join(names)}: {said[-600:]}" if wrong or names else None
 
 
-def walk(name: str, every: int) -> list[str]:
-    """Let the calls of a command fail, each in an attempt of its own; what differed."""
+def walk(name: str, every: int) -> int:
+    """Let the calls of a command fail, each in an attempt of its own; how many ended otherwise, which it prints."""
     from tests.test_disks import left
 
     folder = f"{name}{GOOD:05}"
@@ -127,9 +128,14 @@ def walk(name: str, every: int) -> list[str]:
     assert status == 0, said
     cases = [(place, way) for place in range(1, calls + 1, every) for way in WAYS]
     with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
-        found = pool.map(partial(difference, left(Path(folder)), name), cases, chunksize=1)
-    different = [each for each in found if each]
-    print(f"{name}: {calls} calls, {len(cases)} attempts; {len(different) or 'nothing'} differs", flush=True)
+        different = 0
+        for number, found in enumerate(pool.imap(partial(difference, left(Path(folder)), name), cases), start=1):
+            if found:
+                different += 1
+                print(found, flush=True)
+            if number % 50 == 0:
+                print(f"{name}: {number} of {len(cases)} attempts", flush=True)
+    print(f"{name}: {calls} calls, {len(cases)} attempts; {different or 'nothing'} differs", flush=True)
     return different
 
 
@@ -165,7 +171,7 @@ def main() -> int:
 
     every = next((int(word[6:]) for word in sys.argv[1:] if word.startswith("every=")), 1)
     names = [word for word in sys.argv[1:] if word in COMMANDS] or list(COMMANDS)
-    different: list[str] = []
+    different = 0
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         os.environ["XDG_STATE_HOME"] = f"{folder}/state"
@@ -173,8 +179,7 @@ def main() -> int:
         for name in names:
             different += walk(name, every)
         os.chdir("/")
-    print("\n".join(different))
-    return int(bool(different))
+    return int(different > 0)
 
 
 if __name__ == "__main__":

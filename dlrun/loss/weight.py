@@ -10,8 +10,7 @@ def weight(criterion: nn.Module, targets: Tensor | None, size: int) -> float | T
 
     Most losses are means over examples, so that it is their number. A cross-entropy with class weights, or with a class
     that is ignored, divides by the weights of its targets. A loss of one's own that is no mean over examples says so by
-    a method ``weight_of(targets)``. A tensor is left on its device, unseen, for the sake of the hot loop; where the loss
-    is a mean over examples nothing is computed.
+    a method ``weight_of(targets)``. Nothing waits for a device here, and for a mean over examples nothing is computed.
 
     Args:
         criterion: the loss function.

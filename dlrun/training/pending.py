@@ -25,7 +25,7 @@ class Pending:
         return len(self._examples)
 
     def add(self, means: dict[str, Tensor], examples: int, weight: float | Tensor) -> None:
-        """Take in a step: its metrics, each a mean over so many examples, and how much its loss counts beside others'."""
+        """Take in a step: its metrics, each a mean over so many examples, and what its loss weighs beside others'."""
         self._waiting.append(means)
         self._examples.append(examples)
         self._weights.append(weight)

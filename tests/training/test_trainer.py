@@ -169,7 +169,9 @@ def test_accumulating_k_batches_of_n_is_one_batch_of_kn() -> None:
     torch.testing.assert_close(weights(many), weights(large), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("loss", [{"weight": torch.tensor([0.1, 5.0])}, {"ignore_index": 1}], ids=["weights", "ignored"])
+@pytest.mark.parametrize(
+    "loss", [{"weight": torch.tensor([0.1, 5.0])}, {"ignore_index": 1}], ids=["weights", "ignored"]
+)
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_the_training_loss_is_that_of_the_whole_epoch_where_classes_weigh(
     loss: dict[str, Any], accumulate: int
