@@ -109,14 +109,16 @@ def difference(whole: dict[str, Any], name: str, case: tuple[int, str]) -> str |
     place, way = case
     folder = f"{name}{place:04}{list(WAYS).index(way)}"
     status, _, said = attempt(words(name, folder), folder, place, WAYS[way])
-    wrong = "Traceback" in said or (status and folder not in said) or status < 0
+    wrong = "Traceback" in said or status < 0 or bool(status and folder not in said)
     if status:  # what it does not need may fail: a lock, a line in the log
         again, _, more = attempt(words(name, folder), folder)
-        said, wrong = said + more, wrong or again
+        said, wrong = said + more, wrong or again != 0
     found = left(Path(folder)) if Path(folder).exists() else {}
     names = sorted(each for each in whole.keys() | found.keys() if whole.get(each) != found.get(each))
     shutil.rmtree(folder, ignore_errors=True)
-    return f"{name}, call {place}, {way}: {', '.join(names)}: {said[-600:]}" if wrong or names else None
+    return (
+        f"{name}, call {place}, {way}: {', '.join(names)}: {said[:300]} ... {said[-300:]}" if wrong or names else None
+    )
 
 
 def walk(name: str, every: int) -> int:

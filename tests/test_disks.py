@@ -211,7 +211,8 @@ def test_jobs_without_a_number_come_last_in_the_table(tmp_path: Path) -> None:
 
 
 def test_errors_of_the_disk_name_the_file() -> None:
-    assert sentence(OSError(errno.ENOSPC, "No space left on device", b"runs/a")).startswith("runs/a: cannot be written")
+    for name in ("runs/a", b"runs/a", Path("runs/a")):
+        assert sentence(OSError(errno.ENOSPC, "No space left on device", name)).startswith("runs/a: cannot be written")
 
 
 def test_a_verb_that_stopped_short_begins_anew_in_its_folder(dlrun: Dlrun) -> None:
