@@ -33,10 +33,11 @@ quick:  ## what finds most breakage in a minute: lint, types, the shape of the c
 	$(PYTHON) -m mypy
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto tests/test_structure.py tests/test_configs.py tests/training tests/record tests/dataset/test_loader.py
 
-torture:  ## kill a training at 25 random moments and continue it; let every write fail; mistype every key; fuzz
+torture:  ## kill a training at 25 random moments and continue it; let every write fail; start two of each writer; mistype; fuzz
 	DLRUN_KILLS=25 $(PYTHON) -m pytest -m slow tests/test_resume.py -k "killed_run or killed_sweep"
 	$(PYTHON) -m tests.resume_table
 	$(PYTHON) -m tests.disk_table
+	$(PYTHON) -m tests.neighbours
 	$(PYTHON) -m tests.mutations
 	DLRUN_EXAMPLES=3000 $(PYTHON) -m pytest tests/test_fuzz.py
 

@@ -19,7 +19,7 @@ class RunError(Exception):
 
 def sentence(error: OSError) -> str:
     """What a full disk or a read-only folder is called in a message."""
-    name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else ""
+    name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes, os.PathLike)) else ""
     place = f"{name}: " if name else ""
     return f"{place}cannot be written or read: {error.strerror or error}; earlier files are intact"
 

@@ -69,6 +69,23 @@ def test_a_signal_that_comes_twice_disturbs_no_tidying_up() -> None:
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # the program ends
 
 
+def test_a_signal_while_the_program_imports_ends_it_without_a_traceback() -> None:
+    code = """
+import os, signal, sys
+
+class Finder:
+    @staticmethod
+    def find_spec(name, *_):
+        if name == "dlrun.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder)
+import dlrun.__main__
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
 def test_a_state_within_a_step_is_not_one_to_save() -> None:
     with pytest.raises(interrupt.Abandoned), interrupt.at_once(), interrupt.at_check():  # noqa: PT012
         os.kill(os.getpid(), signal.SIGINT)

@@ -19,12 +19,14 @@ class StepLog:
         first: the number of the first of these steps, from 1.
         values: by metric, its value in each of the steps, such as ``loss``.
         examples: in each of the steps.
+        weights: how much the loss of each of the steps counts in a mean over them: mostly its examples.
         seconds: since the last look, validation left out.
     """
 
     first: int
     values: dict[str, list[float]]
     examples: list[int]
+    weights: list[float]
     seconds: float
 
     @property

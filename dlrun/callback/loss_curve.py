@@ -22,23 +22,25 @@ class LossCurve(Callback):
 
     def __init__(self, every: int = 100) -> None:
         self.every = every
-        self._seen, self._samples, self._sum = 0, 0, 0.0
+        self._seen, self._samples, self._weight, self._sum = 0, 0, 0.0, 0.0
 
     def on_log(self, trainer: Trainer, log: StepLog) -> None:
         """Take in the steps since the last look."""
         points = []
-        for step, (loss, examples) in enumerate(zip(log.losses, log.examples, strict=True), start=log.first):
+        steps = zip(log.losses, log.examples, log.weights, strict=True)
+        for step, (loss, examples, weight) in enumerate(steps, start=log.first):
             self._seen, self._samples = self._seen + examples, self._samples + examples
-            self._sum += loss * examples
+            self._sum, self._weight = self._sum + loss * weight, self._weight + weight
             if self._samples >= self.every or trainer.ends_epoch(step):
-                points.append((float(self._seen), self._sum / self._samples))
-                self._samples, self._sum = 0, 0.0
+                points.append((float(self._seen), self._sum / self._weight))
+                self._samples, self._weight, self._sum = 0, 0.0, 0.0
         trainer.recorder.curve(NAME, AXES, points)
 
     def state_dict(self) -> dict[str, Any]:
         """The stretch in progress."""
-        return {"seen": self._seen, "samples": self._samples, "sum": self._sum}
+        return {"seen": self._seen, "samples": self._samples, "weight": self._weight, "sum": self._sum}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
         self._seen, self._samples, self._sum = state["seen"], state["samples"], state["sum"]
+        self._weight = state.get("weight", self._samples)  # that of an earlier version

@@ -17,6 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from dlrun import console
+from dlrun.dataset import libtiff
 from dlrun.dataset.pixels import decoded, on_white
 from dlrun.dataset.room import Room
 from dlrun.errors import UserError
@@ -42,7 +43,9 @@ _room = Room(2**30)  # for what is being decoded, however many threads do it
 # In blocks so large that malloc takes each from the system and gives it back; smaller ones stay with every thread.
 _imaging.set_block_size(2**26)
 
-warnings.filterwarnings("always", category=UserWarning, module=r"PIL\.")  # said of each file, not once of all
+warnings.filterwarnings(
+    "always", category=UserWarning, module=r"PIL\.|dlrun\.dataset\.image_file"
+)  # said of each file, not once of all
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # refused below
 
 
@@ -89,11 +92,11 @@ def check_header(path: Path) -> None:
 def _opened(path: Path) -> Iterator[ImageFile]:
     """An image file of a sane size; whatever a decoder raises meanwhile is an error of the user's."""
     most = Image.MAX_IMAGE_PIXELS or math.inf
-    name = shown(path)
+    name, said = shown(path), list[str]()
     try:
         if not (stat.S_ISREG(mode := path.stat().st_mode) or stat.S_ISDIR(mode)):
             raise ValueError("no regular file")  # to open a pipe would wait for another program
-        with console.about(name), Image.open(path, formats=FORMATS) as file:
+        with console.about(name), libtiff.listening() as said, Image.open(path, formats=FORMATS) as file:
             if file.width * file.height > most:
                 raise ValueError(f"{file.width}x{file.height} pixels; expected {most:,} or fewer")
             if isinstance(file, TiffImageFile):  # a tile may be larger than the image, and is decoded as a whole
@@ -101,9 +104,11 @@ def _opened(path: Path) -> Iterator[ImageFile]:
                 if width * height > most:
                     raise ValueError(f"tiles of {width}x{height} pixels; expected {most:,} or fewer")
             yield file
+            if said:
+                warnings.warn(said[0], stacklevel=1)
     except UnidentifiedImageError:
         kinds = ", ".join(FORMATS)
         raise UserError(f"{name}: not a readable image (damaged, or of another kind than {kinds})") from None
     except Exception as error:  # a damaged file raises whatever the decoder stumbles over
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = said[0] if said else getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UserError(f"{name}: not a readable image ({reason.splitlines()[0]})") from None

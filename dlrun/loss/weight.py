@@ -5,12 +5,12 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 
-def weight(criterion: nn.Module, targets: Tensor | None, size: int) -> float:
+def weight(criterion: nn.Module, targets: Tensor | None, size: int) -> float | Tensor:
     """The weight of a batch's mean loss in the mean over several batches.
 
     Most losses are means over examples, so that it is their number. A cross-entropy with class weights, or with a class
     that is ignored, divides by the weights of its targets. A loss of one's own that is no mean over examples says so by
-    a method ``weight_of(targets)``.
+    a method ``weight_of(targets)``. Nothing waits for a device here, and for a mean over examples nothing is computed.
 
     Args:
         criterion: the loss function.
@@ -18,15 +18,16 @@ def weight(criterion: nn.Module, targets: Tensor | None, size: int) -> float:
         size: the number of examples.
     """
     if targets is not None and callable(own := getattr(criterion, "weight_of", None)):
-        return float(own(targets))
+        found: float | Tensor = own(targets)
+        return found
     if not isinstance(criterion, (nn.CrossEntropyLoss, nn.NLLLoss)) or criterion.reduction != "mean":
         return float(size)
     if targets is None or targets.is_floating_point():
         return float(size)
-    counted = targets[targets != criterion.ignore_index]
+    counted = targets != criterion.ignore_index
     if isinstance(criterion.weight, Tensor):
-        return float(criterion.weight.to(counted.device)[counted].sum())
-    return float(size) if len(counted) == targets.numel() else size * len(counted) / targets.numel()
+        return (criterion.weight.to(targets.device)[targets.where(counted, 0)] * counted).sum()
+    return size * counted.float().mean() if criterion.ignore_index >= 0 else float(size)
 
 
 def is_nll(criterion: nn.Module) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
@@ -51,9 +52,9 @@ class ClassificationScores(Scores):
         """Take in a batch: its mean loss, and logits (B, K) or (B, 1)."""
         self._logits.append(class_logits(outputs.float()).cpu())
         self._targets.append(hard(batch["target"]).cpu())
-        weight = self.task.weight(batch)
+        weight = float(self.task.weight(batch))
         self.weight += weight
-        self._loss_sum += float(loss) * weight
+        self._loss_sum += float(loss) * weight if weight else 0.0  # NaN without a target
 
     @property
     def logits(self) -> Tensor:
@@ -79,7 +80,7 @@ class ClassificationScores(Scores):
         """Mean loss, accuracy as a fraction, and the negative log-likelihood where the loss is another."""
         targets = self.targets
         correct = int((self.predictions == targets).sum())
-        found = {"loss": self._loss_sum / self.weight, "accuracy": correct / len(targets)}
+        found = {"loss": self._loss_sum / self.weight if self.weight else math.nan, "accuracy": correct / len(targets)}
         if NLL in self.task.higher_is_better:
             found[NLL] = float(functional.cross_entropy(self.logits, targets))
         return found

@@ -81,7 +81,7 @@ class Segmentation(Task):
         logits = net(batch["image"])
         return Forward(self.criterion(logits, batch["mask"]), logits)
 
-    def weight(self, batch: Batch) -> float:
+    def weight(self, batch: Batch) -> float | Tensor:
         """That of its pixels."""
         return weight(self.criterion, batch["mask"], size(batch))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,16 +64,17 @@ class Scores:
     def add(self, batch: Batch, loss: Tensor, outputs: Tensor) -> None:
         """Take in a batch: its mean loss and the model's outputs."""
         count = size(batch)
-        weight = self.task.weight(batch)
+        weight = float(self.task.weight(batch))
         self.examples += count
         self.weight += weight
         for name, value in {"loss": loss, **self.task.batch_metrics(outputs, batch)}.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value) * (weight if name == "loss" else count)
+            by = weight if name == "loss" else count
+            self._sums[name] = self._sums.get(name, 0.0) + (float(value) * by if by else 0.0)  # NaN without a target
 
     def metrics(self) -> dict[str, float]:
         """The figures of the whole pass by name, without the split: ``{"loss": ..., "accuracy": ...}``."""
         found = {name: total / self.examples for name, total in self._sums.items()}
-        return {**found, "loss": self._sums["loss"] / self.weight}
+        return {**found, "loss": self._sums["loss"] / self.weight if self.weight else math.nan}
 
 
 class Task(ABC):
@@ -114,7 +116,7 @@ class Task(ABC):
         """Scalars, each a mean over the batch, that are averaged over a training epoch; none by default."""
         return {}
 
-    def weight(self, batch: Batch) -> float:
+    def weight(self, batch: Batch) -> float | Tensor:
         """How much the batch's loss counts in a mean over several batches; see :func:`dlrun.loss.weight.weight`."""
         return weight(self.criterion, batch.get("target"), size(batch))
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from dlrun.callback.callback import StepLog
 
 Next = Literal["step", "validate", "epoch_end", "test", "follow", "done"]
 
@@ -53,6 +56,8 @@ class Cursor:
     """Sums over the examples of the epoch in progress, by metric."""
     examples: int = 0
     """Examples seen in the epoch in progress."""
+    weight: float = 0.0
+    """What the losses of the epoch in progress weigh: mostly the examples."""
     metrics: dict[str, float] = field(default_factory=dict)
     """Of the epoch that has just ended."""
     best: float | None = None
@@ -82,6 +87,18 @@ class Cursor:
         if self.next in ("test", "follow", "done") and self.goes_on(goal):
             self.next, self.stopped = "step", None
 
+    def add(self, log: StepLog, losses: Collection[str]) -> None:
+        """Take some steps into the sums of the epoch; losses count by their weights, other metrics by the examples."""
+        for name, means in log.values.items():
+            counts = log.weights if name in losses else log.examples
+            total = sum(mean * count for mean, count in zip(means, counts, strict=True))
+            self.sums[name] = self.sums.get(name, 0.0) + total
+        self.examples, self.weight = self.examples + sum(log.examples), self.weight + sum(log.weights)
+
+    def means(self, losses: Collection[str]) -> dict[str, float]:
+        """The means of the epoch, by metric."""
+        return {name: total / (self.weight if name in losses else self.examples) for name, total in self.sums.items()}
+
     @property
     def reached(self) -> int:
         """Epochs done, those that an earlier phase left out by its patience counted as done."""
@@ -93,5 +110,6 @@ class Cursor:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
+        self.weight = state["examples"]  # that of an earlier version
         for name, value in state.items():
             setattr(self, name, copy.copy(value))

@@ -18,15 +18,17 @@ class Pending:
         self._values: dict[str, list[float]] = {}
         self._waiting: list[dict[str, Tensor]] = []
         self._examples: list[int] = []
+        self._weights: list[float | Tensor] = []
 
     def __len__(self) -> int:
         """The number of steps."""
         return len(self._examples)
 
-    def add(self, means: dict[str, Tensor], examples: int) -> None:
-        """Take in a step: its metrics, each a mean over so many examples."""
+    def add(self, means: dict[str, Tensor], examples: int, weight: float | Tensor) -> None:
+        """Take in a step: its metrics, each a mean over so many examples, and what its loss weighs beside others'."""
         self._waiting.append(means)
         self._examples.append(examples)
+        self._weights.append(weight)
 
     def fetch(self) -> dict[str, list[float]]:
         """The values of all steps, by metric."""
@@ -35,18 +37,21 @@ class Pending:
                 fetched = torch.stack([means[name] for means in self._waiting]).tolist()
                 self._values.setdefault(name, []).extend(fetched)
             self._waiting.clear()
+            self._weights = [float(weight) for weight in self._weights]
         return self._values
 
-    def take(self) -> tuple[dict[str, list[float]], list[int]]:
-        """The values of all steps by metric, and the examples of each; nothing is left."""
-        values, examples = self.fetch(), self._examples
-        self._values, self._examples = {}, []
-        return values, examples
+    def take(self) -> tuple[dict[str, list[float]], list[int], list[float]]:
+        """The values of all steps by metric, and the examples and the weight of the loss of each; nothing is left."""
+        values, examples, weights = self.fetch(), self._examples, [float(weight) for weight in self._weights]
+        self._values, self._examples, self._weights = {}, [], []
+        return values, examples, weights
 
     def state_dict(self) -> dict[str, Any]:
-        """The values and the examples."""
-        return {"values": {name: list(each) for name, each in self.fetch().items()}, "examples": list(self._examples)}
+        """The values, the examples and the weights."""
+        values = {name: list(each) for name, each in self.fetch().items()}
+        return {"values": values, "examples": list(self._examples), "weights": list(self._weights)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
         self._values, self._waiting, self._examples = state["values"], [], state["examples"]
+        self._weights = state.get("weights", state["examples"])  # those of an earlier version

@@ -53,6 +53,8 @@ class Step:
         self.net: Callable[..., Any] = torch.compile(model) if compiled else model
         self.scaler = precision.scaler()
         self.rates = {player: [group["lr"] for group in made.param_groups] for player, made in optimizers.items()}
+        self.loss_names = {f"{player}_loss" if player else "loss" for player in optimizers}
+        """The means that count by the task's weight of a batch beside other steps'; all others do by its examples."""
         self.gradient_norm: Tensor | None = None
         """Before clipping, of the last player in the last step that measured it."""
 
@@ -129,7 +131,7 @@ class Step:
         """For each micro-batch its part in the mean loss of all, and in means over their examples."""
         if len(batches) == 1:
             return [(1.0, 1.0)]
-        weights, sizes = [self.task.weight(batch) for batch in batches], [size(batch) for batch in batches]
+        weights, sizes = [float(self.task.weight(batch)) for batch in batches], [size(batch) for batch in batches]
         whole, examples = sum(weights), sum(sizes)
         return [(weight / (whole or 1.0), count / examples) for weight, count in zip(weights, sizes, strict=True)]
 

@@ -216,7 +216,7 @@ class Trainer:
             means = self.phase.step(group, clock, self._factor, measure=looks)
             if self.average is not None:
                 self.average.update_parameters(self.model)
-            self.pending.add(means, sum(map(size, group)))
+            self.pending.add(means, sum(map(size, group)), sum(map(self.task.weight, group)))
             cursor.step += 1
             cursor.batch += len(group)
             if ends:
@@ -231,14 +231,10 @@ class Trainer:
     def _look(self) -> None:
         """Fetch what the steps since the last look gave from the device, record it, and tell the callbacks."""
         self._check_losses()
-        values, examples = self.pending.take()
-        cursor, now = self.cursor, time.perf_counter()
-        for name, means in values.items():
-            total = sum(mean * count for mean, count in zip(means, examples, strict=True))
-            cursor.sums[name] = cursor.sums.get(name, 0.0) + total
-        cursor.examples += sum(examples)
-        log = StepLog(cursor.step - len(examples) + 1, values, examples, now - self._watch)
+        first, now = self.cursor.step - len(self.pending) + 1, time.perf_counter()
+        log = StepLog(first, *self.pending.take(), now - self._watch)
         self._watch = now
+        self.cursor.add(log, self.phase.step.loss_names)
         record_steps(self.recorder, log, self.phase.step)
         self._emit("on_log", log)
 
@@ -250,7 +246,7 @@ class Trainer:
     def _validate(self) -> None:
         """Score the validation split, where it is due; an interrupted validation is done again."""
         cursor = self.cursor
-        metrics = {f"train/{name}": total / cursor.examples for name, total in cursor.sums.items()}
+        metrics = {f"train/{name}": value for name, value in cursor.means(self.phase.step.loss_names).items()}
         if len(self.data.val) and self._is_due():
             metrics |= self._scored("val", score(self.task, self.eval_model, self.data.val, self.phase.step.precision))
         cursor.metrics, cursor.next = metrics, "epoch_end"
@@ -267,7 +263,7 @@ class Trainer:
     def _end_epoch(self) -> None:
         """Judge and record the epoch, and find what comes next."""
         cursor, due, metrics = self.cursor, self._is_due(), self.cursor.metrics
-        cursor.epoch, cursor.batch, cursor.examples, cursor.sums = cursor.epoch + 1, 0, 0, {}
+        cursor.epoch, cursor.batch, cursor.sums, cursor.examples, cursor.weight = cursor.epoch + 1, 0, {}, 0, 0.0
         improved = due and self._judge(metrics)
         if improved:
             state = copied(self.eval_model.network)  # it may be saved many steps later

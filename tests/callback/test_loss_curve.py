@@ -31,7 +31,9 @@ class Watched:
         self.points += points
 
 
-def points(every: int, looks: Sequence[int], resume: bool = False) -> list[tuple[float, float]]:
+def points(
+    every: int, looks: Sequence[int], resume: bool = False, weights: Sequence[float] = EXAMPLES
+) -> list[tuple[float, float]]:
     """The points of the eight steps above, looked at after each of these steps."""
     callback, watched, first = LossCurve(every), Watched(), 0
     for last in looks:
@@ -39,7 +41,7 @@ def points(every: int, looks: Sequence[int], resume: bool = False) -> list[tuple
             state = callback.state_dict()
             callback = LossCurve(every)
             callback.load_state_dict(state)
-        log = StepLog(first + 1, {"loss": LOSSES[first:last]}, EXAMPLES[first:last], 1.0)
+        log = StepLog(first + 1, {"loss": LOSSES[first:last]}, EXAMPLES[first:last], list(weights[first:last]), 1.0)
         callback.on_log(cast(Trainer, watched), log)
         first = last
     return watched.points
@@ -57,6 +59,11 @@ def points(every: int, looks: Sequence[int], resume: bool = False) -> list[tuple
 def test_a_point_is_the_mean_of_a_stretch_of_samples(every: int, expected: list[tuple[float, float]]) -> None:
     for found, wanted in zip(points(every, ENDS), expected, strict=True):
         assert found == pytest.approx(wanted)
+
+
+def test_steps_count_by_the_weight_of_their_loss() -> None:
+    found = points(20, (3, 8), resume=True, weights=[1, 3, 2, 2, 1, 4, 1, 1])
+    assert found == [(20, 17 / 4), (34, 15 / 4), (54, 12 / 5), (68, 1.5 / 2)]
 
 
 @pytest.mark.parametrize("every", [1, 20, 25, 1000])

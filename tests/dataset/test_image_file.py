@@ -224,6 +224,27 @@ def test_fractions_are_refused(tmp_path: Path) -> None:
     assert "of an unknown range" in refusal(tmp_path / "a.tiff")
 
 
+def damaged_tiff(path: Path, mode: str, compression: str, at: int) -> Path:
+    """A TIFF with 30 bytes of its pixels replaced by others."""
+    Image.fromarray(noise(40, 40, 3)).convert(mode).save(path, compression=compression)
+    content = bytearray(path.read_bytes())
+    content[at : at + 30] = bytes(noise(1, 30, 1))
+    path.write_bytes(content)
+    return path
+
+
+def test_what_libtiff_says_is_in_the_line_that_names_the_file(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = damaged_tiff(tmp_path / "a.tif", "RGB", "tiff_deflate", at=1000)
+    assert "ZIPDecode: Decoding error at scanline 0" in refusal(path)
+    path = damaged_tiff(tmp_path / "b.tif", "1", "group4", at=60)  # decoded nevertheless
+    with pytest.warns(UserWarning, match="Fax4Decode: Bad code word at line 3 of strip 0") as said:
+        read_image(path)
+    assert len(said) == 1
+    assert capfd.readouterr() == ("", "")
+
+
 COLOURS = np.array([[200, 40, 120], [10, 250, 60], [0, 0, 0], [255, 255, 255]])
 
 

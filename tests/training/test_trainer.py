@@ -93,6 +93,7 @@ def trainer(
     data_seed: int = 0,
     train: int = 45,
     val: int = 20,
+    loss: nn.Module | None = None,
     **options: Any,
 ) -> tuple[Trainer, Watch]:
     torch.manual_seed(network_seed)
@@ -103,7 +104,7 @@ def trainer(
 
     watch = Watch()
     data = Data(loader(train, data_seed), loader(val, None), loader(20, None), ["left", "right"])
-    task = Classification(nn.CrossEntropyLoss(), 2)
+    task = Classification(loss or nn.CrossEntropyLoss(), 2)
     chosen = TrainerOptions(**(OPTIONS | options))
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
     step = Step(task, model, {"": optimizer}, Precision(chosen.precision, CPU), clip_norm=chosen.clip_norm)
@@ -166,6 +167,24 @@ def test_accumulating_k_batches_of_n_is_one_batch_of_kn() -> None:
     many.fit()
     assert many.cursor.step == large.cursor.step == 6  # 45 images: the last step of an epoch has 5
     torch.testing.assert_close(weights(many), weights(large), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "loss", [{"weight": torch.tensor([0.1, 5.0])}, {"ignore_index": 1}], ids=["weights", "ignored"]
+)
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_training_loss_is_that_of_the_whole_epoch_where_classes_weigh(
+    loss: dict[str, Any], accumulate: int
+) -> None:
+    criterion = nn.CrossEntropyLoss(**loss)
+    made, watch = trainer(lr=0.0, train=44, loss=criterion, accumulate=accumulate)  # the last batch has 4 images
+    made.fit()
+    data = source(44)
+    logits, targets = made.model(data.tensors["image"].float() / 255), data.targets
+    for metrics in watch.epochs:
+        assert metrics["train/loss"] == pytest.approx(criterion(logits, targets).item(), rel=1e-5)
+        assert metrics["train/accuracy"] == pytest.approx(int((logits.argmax(1) == targets).sum()) / 44)
+        assert metrics["train/nll"] == pytest.approx(F.cross_entropy(logits, targets).item(), rel=1e-5)
 
 
 def test_one_seed_gives_identical_weights_and_another_does_not() -> None:
