@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
+import sys
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
+
+from dlrun import cli
 
 
 def started(work: Callable[[], object], output: Path | None = None) -> BaseProcess:
@@ -35,5 +39,18 @@ def started(work: Callable[[], object], output: Path | None = None) -> BaseProce
 def status_of(work: Callable[[], object]) -> int | None:
     """Do it in a child, and wait for its end; its exit status, negative if a signal ended it."""
     child = started(work)
+    child.join()
+    return child.exitcode
+
+
+def command(folder: Path, *arguments: str) -> int | None:
+    """Run a command line of dlrun in a folder, in a child; its exit status. What it says goes to ``said.txt`` there."""
+
+    def work() -> None:
+        os.chdir(folder)
+        sys.argv = ["dlrun", *arguments]
+        cli.main()
+
+    child = started(work, folder / "said.txt")
     child.join()
     return child.exitcode
