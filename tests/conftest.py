@@ -80,7 +80,10 @@ def train_once(dlrun: Dlrun, tmp_path_factory: pytest.TempPathFactory) -> Train:
     def run(*overrides: str) -> Path:
         named = [text.partition("=")[2] for text in overrides if re.match(r"hydra\.(run|sweep)\.dir=", text)]
         folder = Path(*named or ["runs"])
-        same = (bool(named), *(text for text in overrides if not text.startswith("hydra.run.dir=")))
+        same: tuple[bool | str, ...] = (
+            bool(named),
+            *(text for text in overrides if not text.startswith("hydra.run.dir=")),
+        )
         if same in _trained:
             shutil.copytree(_trained[same], folder)
         else:

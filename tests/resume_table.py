@@ -118,8 +118,8 @@ def commands(name: str, folder: str) -> list[list[str]]:
 
 def follow_ups(name: str) -> dict[str, str]:
     """The verbs that an experiment runs afterwards, as command lines by name."""
-    text = OmegaConf.load(header.folder() / f"{name}.yaml").get("then") or {}
-    return {str(key): str(line) for key, line in text.items()}
+    then = OmegaConf.select(OmegaConf.load(header.folder() / f"{name}.yaml"), "then", default={})
+    return {str(key): str(line) for key, line in then.items()}
 
 
 def outcome(run: Path) -> dict[str, Any]:
