@@ -42,7 +42,7 @@ def test_separable_data_within_the_margin_bound_and_xor_never(dlrun: Dlrun) -> N
         assert ended.status == 0, ended.err
         metrics = result(Path(f"run{seed}"))["metrics"]
         assert 0 < metrics["test/updates"] <= metrics["test/updates_bound"]
-    ended = dlrun("train", "experiment=xor_perceptron", *quick, "hydra.run.dir=xor")
+    ended = dlrun("train", "experiment=xor_perceptron", *QUIET, "hydra.run.dir=xor")
     assert ended.status == 0, ended.err
     assert result(Path("xor"))["metrics"]["test/accuracy"] <= 0.75
 
