@@ -98,3 +98,15 @@ def test_looks_at_the_model_for_each_image(attack: Attack, looks: int) -> None:
     attack.eps = 0.02
     attack.search(victim, pixels, targets, leave=False)
     assert victim.queries == 10 * looks
+
+
+def test_square_judges_by_the_margin_of_its_target_or_of_any_wrong_class() -> None:
+    pixels, targets = images(10)
+    victim = Victim(model())
+    logits = victim.logits(pixels)
+    for target, sign in ((None, 1), (2, -1)):
+        values, fooled = Square(0.02, target=target)._judge(victim, pixels, targets)
+        goal = targets if target is None else torch.full_like(targets, target)
+        others = logits.scatter(1, goal.view(-1, 1), -torch.inf).amax(dim=1)
+        torch.testing.assert_close(values, sign * (others - logits.gather(1, goal.view(-1, 1)).flatten()))
+        assert torch.equal(fooled, logits.argmax(1) != targets if target is None else logits.argmax(1) == target)
