@@ -31,7 +31,8 @@ def project(images: Tensor, centre: Tensor, norm: str, eps: float) -> Tensor:
     if norm == "linf":
         return torch.clamp(images, centre - eps, centre + eps).clamp(0, 1)
     change = images - centre
-    return (centre + change * (eps / change.norm()).clamp(max=1)).clamp(0, 1)
+    shorter = min(1.0, eps / float(change.norm()))
+    return (centre + change * shorter).clamp(0, 1)
 
 
 def plain(start: Tensor, centre: Tensor, targets: Tensor, norm: str, eps: float, steps: int, looks: set[int]) -> Tensor:
