@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python
 
-.PHONY: help install check lint types test embedded slow quick torture format bench margins experiments clean
+.PHONY: help install check lint types test embedded slow quick boundaries torture format bench margins experiments clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target what; do \
@@ -10,7 +10,8 @@ help:  ## list the targets
 install:  ## install dlrun with everything that its tests need, editable
 	$(PYTHON) -m pip install -e '.[dev]'
 
-check: lint types test  ## lint, types and all tests but the slow ones
+check:  ## lint, types and all tests but the slow ones, at the same time
+	@$(MAKE) -j3 lint types test
 
 lint:  ## ruff: lint and format
 	$(PYTHON) -m ruff check .
@@ -29,8 +30,9 @@ slow:  ## pytest: all that takes half a minute or more, such as what is killed o
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto -m slow
 
 quick:  ## what finds most breakage in a minute: lint, types, the shape of the code, every boundary of a training
-	$(PYTHON) -m ruff check .
-	$(PYTHON) -m mypy
+	@$(MAKE) -j3 lint types boundaries
+
+boundaries:
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto tests/test_structure.py tests/test_configs.py tests/training tests/record tests/dataset/test_loader.py
 
 torture:  ## kill a training at 25 random moments and continue it; let every write fail; start two of each writer; mistype; fuzz

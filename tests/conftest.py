@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,15 +16,16 @@ import pytest
 
 from dlrun import cli
 
-# A training of a second: a linear model on the digits in their own size.
+# A training of a third of a second: a linear model on the digits in their own size, without pictures.
 QUICK = (
     "model=linear",
     "dataset.image_size=8",
     "trainer.epochs=2",
-    "callback.tensorboard.images=0",
-    "callback.tensorboard.graph=false",
+    "callback.tensorboard=null",
     "callback.curves=null",
 )
+DRAWING = (*QUICK[:3], "callback.tensorboard.images=0", "callback.tensorboard.graph=false", "callback.curves=null")
+"""The same with the picture of its confusion matrix."""
 
 
 @dataclass
@@ -68,21 +70,27 @@ def dlrun(
 
 
 Train = Callable[..., Path]
-_trained: dict[tuple[str, ...], Path] = {}
+_trained: dict[tuple[bool | str, ...], Path] = {}
 
 
 @pytest.fixture
 def train_once(dlrun: Dlrun, tmp_path_factory: pytest.TempPathFactory) -> Train:
-    """A run of these overrides in the working directory; of the same ones trained once, and copied afterwards."""
+    """A run (or sweep) of these overrides in the working directory; the same ones are trained once, then copied."""
 
     def run(*overrides: str) -> Path:
-        if overrides in _trained:
-            shutil.copytree(_trained[overrides], "runs")
+        named = [text.partition("=")[2] for text in overrides if re.match(r"hydra\.(run|sweep)\.dir=", text)]
+        folder = Path(*named or ["runs"])
+        same: tuple[bool | str, ...] = (
+            bool(named),
+            *(text for text in overrides if not text.startswith("hydra.run.dir=")),
+        )
+        if same in _trained:
+            shutil.copytree(_trained[same], folder)
         else:
             ended = dlrun("train", *overrides)
             assert ended.status == 0, ended.err
-            _trained[overrides] = shutil.copytree("runs", tmp_path_factory.mktemp("trained") / "runs")
-        return only_run(Path("runs/train"))
+            _trained[same] = shutil.copytree(folder, tmp_path_factory.mktemp("trained") / "run")
+        return folder if named else only_run(folder / "train")
 
     return run
 

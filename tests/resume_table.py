@@ -3,7 +3,8 @@
     python -m tests.resume_table [NAME ...]
 
 Prints a row for each, and exits with 1 if one differs. The names are those of CASES and of the experiments; without
-any, all that need no data from outside are tried, and with DLRUN_DATA set those on MNIST with few batches too.
+any, all that need no data from outside are tried, and with DLRUN_DATA set those on MNIST too: three epochs of 40
+batches, and what follows them on 100 images.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 
 import dlrun.command.finetune  # noqa: F401  # so that the children of a fork need not import it
+from dlrun.command.reproduce import is_embedded
+from dlrun.config.saved import quoted
 from dlrun.experiment import header
 from dlrun.training.trainer import Trainer
 from tests.torture import attempt, points
@@ -106,9 +110,16 @@ def commands(name: str, folder: str) -> list[list[str]]:
     more = ["hydra.mode=RUN", "~expect"] if "MULTIRUN" in text else []
     for values in re.findall(r"^      ([\w.]+): (\S+)", text, re.M) if more else ():
         more.append(f"{values[0]}={values[1].split(',')[0]}")
-    if "mnist" in text:
+    if not is_embedded(header.read(name)):
         more += ["trainer.limit_batches=40", "trainer.epochs=3", *(["~expect"] if "~expect" not in more else [])]
+        more += [f"then.{key}={quoted(f'{line} limit=100')}" for key, line in follow_ups(name).items()]
     return [["train", f"experiment={name}", *more, f"hydra.run.dir={folder}"]]
+
+
+def follow_ups(name: str) -> dict[str, str]:
+    """The verbs that an experiment runs afterwards, as command lines by name."""
+    then = OmegaConf.select(OmegaConf.load(header.folder() / f"{name}.yaml"), "then", default={})
+    return {str(key): str(line) for key, line in then.items()}
 
 
 def outcome(run: Path) -> dict[str, Any]:
@@ -192,7 +203,7 @@ def main() -> int:
     trainings = [name for name in header.names() if header.read(name).verb == "train"]
     has_data = bool(os.environ.get("DLRUN_DATA"))
     if not has_data:
-        trainings = [name for name in trainings if "mnist" not in (header.folder() / f"{name}.yaml").read_text()]
+        trainings = [name for name in trainings if is_embedded(header.read(name))]
     chosen = sys.argv[1:] or [*CASES, *trainings]
     count_hooks()
     failed = 0

@@ -24,7 +24,7 @@ from dlrun.config.invocation import Invocation
 from dlrun.errors import RunError, sentence
 from dlrun.run.folder import Run, read_result
 from dlrun.run.sweep_table import table_rows
-from tests.conftest import QUICK, Dlrun
+from tests.conftest import DRAWING, QUICK, Dlrun
 from tests.disks import disk
 from tests.test_structure import FILES, PACKAGE
 from tests.torture import points
@@ -34,8 +34,8 @@ FINETUNE = (
     *("dataset.batch_size=8", "dataset.workers=0", "trainer.epochs=2", "cache=FOLDER/features", "seed=1"),
 )
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "train": ("train", *QUICK, "callback.checkpoint.every_steps=20", "hydra.run.dir=FOLDER"),
-    "sweep": ("train", "-m", *QUICK, "seed=0,1", "hydra.sweep.dir=FOLDER"),
+    "train": ("train", *DRAWING, "callback.checkpoint.every_steps=20", "hydra.run.dir=FOLDER"),
+    "sweep": ("train", "-m", *DRAWING, "seed=0,1", "hydra.sweep.dir=FOLDER"),
     "finetune": ("finetune", *FINETUNE, "hydra.run.dir=FOLDER"),
     "attack": ("attack", "run=trained", "limit=20", "attack.steps=2", "save=true", "hydra.run.dir=FOLDER"),
 }

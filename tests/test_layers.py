@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dlrun.model.layer_table import layers
-from tests.conftest import QUICK, Dlrun, only_run, result
+from tests.conftest import QUICK, Dlrun, Train, only_run, result
 
 
 def conv(**options: int) -> nn.Conv2d:
@@ -89,8 +89,8 @@ def test_inspect_counts_what_it_does_not_allocate(dlrun: Dlrun, experiment: str,
     assert {name: metrics[name] for name in figures} == figures
 
 
-def test_inspect_reads_a_run(dlrun: Dlrun) -> None:
-    assert dlrun("train", *QUICK).status == 0
+def test_inspect_reads_a_run(dlrun: Dlrun, train_once: Train) -> None:
+    train_once(*QUICK)
     ended = dlrun("inspect", "run=last")
     assert ended.status == 0, ended.err
     assert result(only_run(Path("runs/inspect")))["metrics"]["parameters"] == 650

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +17,13 @@ import pytest
 import torch
 
 from dlrun import weights
+from dlrun.config.plan import fresh
 from dlrun.errors import UserError
 from dlrun.training import checkpoint
+from dlrun.training.trainer import Trainer
 from tests import resume_table
-from tests.conftest import QUICK, Dlrun, result
+from tests.conftest import QUICK, Dlrun, Train, result
+from tests.forks import started, status_of
 
 KILLS = os.environ.get("DLRUN_KILLS", "2")
 RUN = (*QUICK, "hydra.run.dir=mine")
@@ -34,13 +38,13 @@ def contents(folder: Path) -> dict[Path, bytes]:
     "arguments", [("memory", "SIGKILL"), ("stream", "SIGKILL"), ("memory", "SIGTERM"), ("stream", "SIGTERM")]
 )
 def test_a_killed_run_ends_as_one_that_was_not(arguments: tuple[str, str]) -> None:
-    path, signal = arguments
+    path, signal_name = arguments
     if KILLS == "2" and arguments == ("stream", "SIGTERM"):
         pytest.skip("its parts are tried one by one: the whole is in make torture")
-    command = [sys.executable, "-m", "tests.torture", path, KILLS, signal]
+    command = [sys.executable, "-m", "tests.torture", path, KILLS, signal_name]
     done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith(f"{path}: {KILLS} times {signal}; identical")
+    assert done.stdout.startswith(f"{path}: {KILLS} times {signal_name}; identical")
 
 
 @pytest.mark.slow
@@ -53,21 +57,21 @@ def test_a_training_of_any_kind_that_is_killed_three_times_ends_as_one_that_was_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM"])
+@pytest.mark.parametrize("signal_name", ["SIGKILL", "SIGTERM"])
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_a_killed_sweep_ends_as_one_that_was_not(launcher: str, signal: str) -> None:
+def test_a_killed_sweep_ends_as_one_that_was_not(launcher: str, signal_name: str) -> None:
     if launcher == "joblib":
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    if KILLS == "2" and (launcher, signal) != ("basic", "SIGKILL"):
+    if KILLS == "2" and (launcher, signal_name) != ("basic", "SIGKILL"):
         pytest.skip("half a minute each: in make torture")
-    command = [sys.executable, "-m", "tests.torture", launcher, "1", signal]
+    command = [sys.executable, "-m", "tests.torture", launcher, "1", signal_name]
     done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith(f"{launcher}: 1 times {signal}; identical")
+    assert done.stdout.startswith(f"{launcher}: 1 times {signal_name}; identical")
 
 
-def test_a_finished_run_says_so_and_is_left_alone(dlrun: Dlrun) -> None:
-    assert dlrun("train", *RUN).status == 0
+def test_a_finished_run_says_so_and_is_left_alone(dlrun: Dlrun, train_once: Train) -> None:
+    train_once(*RUN)
     before = contents(Path("mine"))
     for again in (("train", *RUN), ("train", "run=mine")):
         ended = dlrun(*again)
@@ -88,9 +92,9 @@ def test_a_training_on_chosen_classes_is_finished_and_read_like_any_other(dlrun:
     assert result(Path("run"))["epochs"] == 3
 
 
-def test_more_epochs_extend_a_finished_run(dlrun: Dlrun) -> None:
+def test_more_epochs_extend_a_finished_run(dlrun: Dlrun, train_once: Train) -> None:
     constant = ("scheduler=constant", *QUICK)
-    assert dlrun("train", *constant, "hydra.run.dir=mine").status == 0
+    train_once(*constant, "hydra.run.dir=mine")
     assert dlrun("train", "run=mine", "trainer.epochs=4").status == 0
     assert dlrun("train", *constant, "hydra.run.dir=whole", "trainer.epochs=4").status == 0
     extended, whole = (weights.load(Path(name) / "checkpoints" / "last.pt")["model"] for name in ("mine", "whole"))
@@ -99,15 +103,14 @@ def test_more_epochs_extend_a_finished_run(dlrun: Dlrun) -> None:
     assert result(Path("mine"))["epochs"] == 4
 
 
-def test_a_run_that_is_killed_while_extended_is_not_finished(dlrun: Dlrun) -> None:
-    assert dlrun("train", "scheduler=constant", *RUN).status == 0
+def test_a_run_that_is_killed_while_extended_is_not_finished(
+    dlrun: Dlrun, train_once: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_once("scheduler=constant", *RUN)
     assert result(Path("mine"))["goal"] == {"epochs": 2, "steps": None, "patience": None}
-    code = (
-        "import os, sys; from dlrun import cli, weights; from dlrun.training.trainer import Trainer;"
-        " Trainer.fit = lambda *_, **__: os.kill(os.getpid(), 9); sys.argv = ['dlrun', *sys.argv[1:]]; cli.main()"
-    )
-    killed = subprocess.run([sys.executable, "-c", code, "train", "run=mine", "trainer.epochs=4"], check=False)
-    assert killed.returncode == -9
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "fit", lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+        assert status_of(lambda: dlrun("train", "run=mine", "trainer.epochs=4")) == -signal.SIGKILL
     left = result(Path("mine"))
     assert (left["status"], left["metrics"], left["goal"]["epochs"]) == ("running", {}, 4)
     again = dlrun("train", "run=mine", "trainer.epochs=4")
@@ -117,8 +120,8 @@ def test_a_run_that_is_killed_while_extended_is_not_finished(dlrun: Dlrun) -> No
     assert len(Path("mine/metrics.csv").read_text().splitlines()) == 1 + 4
 
 
-def test_a_run_keeps_its_overrides_and_choices_when_it_goes_on(dlrun: Dlrun) -> None:
-    assert dlrun("train", *RUN).status == 0
+def test_a_run_keeps_its_overrides_and_choices_when_it_goes_on(dlrun: Dlrun, train_once: Train) -> None:
+    train_once(*RUN)
     assert result(Path("mine"))["overrides"] == list(QUICK)
     assert dlrun("train", "run=mine", "trainer.epochs=3", "trainer.log_every=7").status == 0
     found = result(Path("mine"))
@@ -149,8 +152,8 @@ def test_patience_that_ended_a_run_is_named_where_more_is_asked_for(dlrun: Dlrun
     assert "finished already" not in more.out
 
 
-def test_another_config_is_refused_with_its_keys(dlrun: Dlrun) -> None:
-    assert dlrun("train", *RUN).status == 0
+def test_another_config_is_refused_with_its_keys(dlrun: Dlrun, train_once: Train) -> None:
+    train_once(*RUN)
     before = contents(Path("mine"))
     ended = dlrun("train", *RUN, "optimizer.lr=0.3", "dataset.batch_size=7")
     assert ended.status == 2
@@ -161,8 +164,8 @@ def test_another_config_is_refused_with_its_keys(dlrun: Dlrun) -> None:
     assert contents(Path("mine")) == before
 
 
-def test_a_wrong_input_to_a_finished_run_leaves_its_result(dlrun: Dlrun) -> None:
-    assert dlrun("train", *RUN).status == 0
+def test_a_wrong_input_to_a_finished_run_leaves_its_result(dlrun: Dlrun, train_once: Train) -> None:
+    train_once(*RUN)
     before = Path("mine/result.json").read_bytes()
     ended = dlrun("train", "run=mine", "trainer.epochs=3", "trainer.device=cuda:99")
     assert ended.status == 2
@@ -170,8 +173,8 @@ def test_a_wrong_input_to_a_finished_run_leaves_its_result(dlrun: Dlrun) -> None
     assert Path("mine/result.json").read_bytes() == before
 
 
-def test_another_verb_does_not_write_into_a_run(dlrun: Dlrun) -> None:
-    assert dlrun("train", *RUN).status == 0
+def test_another_verb_does_not_write_into_a_run(dlrun: Dlrun, train_once: Train) -> None:
+    train_once(*RUN)
     before = contents(Path("mine"))
     ended = dlrun("evaluate", "run=mine", "hydra.run.dir=mine")
     assert ended.status == 2
@@ -180,8 +183,8 @@ def test_another_verb_does_not_write_into_a_run(dlrun: Dlrun) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
-def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(dlrun: Dlrun, damage: str) -> None:
-    assert dlrun("train", *RUN).status == 0
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(dlrun: Dlrun, train_once: Train, damage: str) -> None:
+    train_once(*RUN)
     whole = Path("mine/metrics.csv").read_text()
     last = Path("mine/checkpoints/last.pt")
     data = bytearray(last.read_bytes())
@@ -222,8 +225,8 @@ def test_no_damage_of_a_checkpoint_passes_unnoticed(tmp_path: Path) -> None:
     assert refused > 150
 
 
-def test_a_replay_is_identical_and_says_what_differs_if_not(dlrun: Dlrun) -> None:
-    assert dlrun("train", *RUN).status == 0
+def test_a_replay_is_identical_and_says_what_differs_if_not(dlrun: Dlrun, train_once: Train) -> None:
+    train_once(*RUN)
     ended = dlrun("replay", "run=mine")
     assert ended.status == 0, ended.err
     assert "identical to mine" in ended.out
@@ -235,8 +238,8 @@ def test_a_replay_is_identical_and_says_what_differs_if_not(dlrun: Dlrun) -> Non
     assert "environment: the same" in ended.err
 
 
-def test_a_replay_compares_the_weights(dlrun: Dlrun) -> None:
-    assert dlrun("train", *RUN).status == 0
+def test_a_replay_compares_the_weights(dlrun: Dlrun, train_once: Train) -> None:
+    train_once(*RUN)
     file = Path("mine/checkpoints/last.pt")
     state = weights.load(file)
     name = next(name for name, tensor in state["model"].items() if tensor.is_floating_point())
@@ -264,14 +267,13 @@ def test_checkpoints_within_an_epoch_come_by_steps(dlrun: Dlrun, monkeypatch: py
 
 
 def test_runs_that_start_in_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
-    code = "import sys; from dlrun.config.plan import fresh; print(fresh('runs/train/x/now'))"
-    children = [
-        subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-        for _ in range(40)
-    ]
-    folders = {child.communicate()[0].strip() for child in children}
-    assert len(folders) == 40
-    assert all((tmp_path / folder).is_dir() for folder in folders)
+    outputs = [tmp_path / f"{number}.txt" for number in range(20)]
+    children = [started(lambda: print(fresh(str(tmp_path / "runs" / "now"))), output) for output in outputs]
+    for child in children:
+        child.join()
+    folders = {Path(output.read_text().strip()) for output in outputs}
+    assert len(folders) == 20
+    assert set((tmp_path / "runs").iterdir()) == folders
 
 
 def test_a_full_disk_ends_the_run_with_a_sentence_and_costs_nothing(

@@ -13,7 +13,7 @@ from filelock import FileLock
 from scipy import stats
 
 from dlrun.run.sweep_table import table_rows
-from tests.conftest import QUICK, Dlrun, result
+from tests.conftest import QUICK, Dlrun, Train, result
 
 
 def test_a_grid_is_one_table_best_first(dlrun: Dlrun) -> None:
@@ -65,9 +65,9 @@ def test_a_sweep_with_a_wrong_choice_starts_no_job(dlrun: Dlrun) -> None:
     assert not Path("grid").exists()
 
 
-def test_a_job_that_was_killed_is_unfinished_and_one_at_work_is_running(dlrun: Dlrun) -> None:
+def test_a_job_that_was_killed_is_unfinished_and_one_at_work_is_running(dlrun: Dlrun, train_once: Train) -> None:
     sweep = ("-m", "optimizer.lr=0.1,0.01", *QUICK, "hydra.sweep.dir=grid")
-    assert dlrun("train", *sweep).status == 0
+    train_once(*sweep)
     file = Path("grid/optimizer.lr-0.1/result.json")
     file.write_text(file.read_text().replace('"completed"', '"running"'))
     with FileLock(file.with_name(".lock")):
@@ -79,9 +79,9 @@ def test_a_job_that_was_killed_is_unfinished_and_one_at_work_is_running(dlrun: D
     assert result(file.parent)["status"] == "completed"
 
 
-def test_the_same_sweep_again_skips_what_is_done_and_takes_new_points(dlrun: Dlrun) -> None:
+def test_the_same_sweep_again_skips_what_is_done_and_takes_new_points(dlrun: Dlrun, train_once: Train) -> None:
     sweep = (*QUICK, "hydra.sweep.dir=grid")
-    assert dlrun("train", "-m", "optimizer.lr=0.1,0.01", *sweep).status == 0
+    train_once("-m", "optimizer.lr=0.1,0.01", *sweep)
     before = {
         file: (file.stat().st_mtime_ns, file.read_bytes())
         for file in Path("grid").glob("optimizer*/**/*")
@@ -115,9 +115,9 @@ def test_a_dry_run_lists_the_jobs_and_starts_none(dlrun: Dlrun) -> None:
     ]
 
 
-def test_a_sweep_with_another_base_config_is_refused_with_its_keys(dlrun: Dlrun) -> None:
+def test_a_sweep_with_another_base_config_is_refused_with_its_keys(dlrun: Dlrun, train_once: Train) -> None:
     sweep = (*QUICK, "hydra.sweep.dir=grid")
-    assert dlrun("train", "-m", "optimizer.lr=0.1", *sweep).status == 0
+    train_once("-m", "optimizer.lr=0.1", *sweep)
     before = {file: file.read_bytes() for file in Path("grid").rglob("*") if file.is_file()}
     ended = dlrun("train", "-m", "optimizer.lr=0.1,0.01", *sweep, "optimizer.momentum=0.5", "loss=mse")
     assert ended.status == 2
@@ -159,8 +159,8 @@ def test_seeds_give_mean_deviation_and_interval_of_each_configuration(dlrun: Dlr
     assert "runs" in Path("grid/sweep.md").read_text()
 
 
-def test_two_processes_do_not_work_in_one_folder(dlrun: Dlrun) -> None:
-    assert dlrun("train", *QUICK, "hydra.run.dir=mine").status == 0
+def test_two_processes_do_not_work_in_one_folder(dlrun: Dlrun, train_once: Train) -> None:
+    train_once(*QUICK, "hydra.run.dir=mine")
     with FileLock("mine/.lock"):
         ended = dlrun("train", "run=mine", "trainer.epochs=4")
     assert ended.status == 2

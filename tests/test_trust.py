@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from tests.conftest import QUICK, Dlrun
+from tests.conftest import QUICK, Dlrun, Train
 
 # What a stranger may plant, and where: each would leave a file called "executed" if it ran.
 PLANTED: list[tuple[str, dict[str, Any]]] = [
@@ -29,9 +29,9 @@ PLANTED: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("place", "planted"), PLANTED)
 @pytest.mark.parametrize("verb", ["evaluate", "train", "replay"])
 def test_a_target_from_elsewhere_is_refused_and_not_run(
-    dlrun: Dlrun, verb: str, place: str, planted: dict[str, Any]
+    dlrun: Dlrun, train_once: Train, verb: str, place: str, planted: dict[str, Any]
 ) -> None:
-    assert dlrun("train", *QUICK, "trainer.epochs=1", "hydra.run.dir=theirs").status == 0
+    train_once(*QUICK, "trainer.epochs=1", "hydra.run.dir=theirs")
     Path("planted.py").write_text("open('executed', 'w')")
     Path("hubconf.py").write_text("open('executed', 'w')")
     config = OmegaConf.load("theirs/config.yaml")
@@ -46,8 +46,8 @@ def test_a_target_from_elsewhere_is_refused_and_not_run(
     assert not [file for file in Path("runs").rglob("*") if file.is_file()]
 
 
-def test_a_reference_in_a_saved_config_is_not_followed(dlrun: Dlrun) -> None:
-    assert dlrun("train", *QUICK, "trainer.epochs=1", "hydra.run.dir=theirs").status == 0
+def test_a_reference_in_a_saved_config_is_not_followed(dlrun: Dlrun, train_once: Train) -> None:
+    train_once(*QUICK, "trainer.epochs=1", "hydra.run.dir=theirs")
     config = OmegaConf.load("theirs/config.yaml")
     OmegaConf.update(config, "name", "${oc.env:HOME}")
     OmegaConf.save(config, "theirs/config.yaml")
@@ -108,8 +108,8 @@ def test_only_runs_with_ones_own_code_are_remembered(dlrun: Dlrun) -> None:
         "evaluate +x=${oc.env:HOME}",
     ],
 )
-def test_what_a_strangers_run_would_start_afterwards_is_read_first(dlrun: Dlrun, line: str) -> None:
-    assert dlrun("train", *QUICK, "trainer.epochs=1", "hydra.run.dir=theirs").status == 0
+def test_what_a_strangers_run_would_start_afterwards_is_read_first(dlrun: Dlrun, train_once: Train, line: str) -> None:
+    train_once(*QUICK, "trainer.epochs=1", "hydra.run.dir=theirs")
     config = OmegaConf.load("theirs/config.yaml")
     config.then = {"after": line}
     Path("theirs/config.yaml").write_text(OmegaConf.to_yaml(config))
@@ -119,8 +119,8 @@ def test_what_a_strangers_run_would_start_afterwards_is_read_first(dlrun: Dlrun,
     assert not Path("theirs/after").exists()
 
 
-def test_the_backbone_of_a_strangers_run_is_refused_too(dlrun: Dlrun) -> None:
-    assert dlrun("train", *QUICK, "trainer.epochs=1", "hydra.run.dir=theirs").status == 0
+def test_the_backbone_of_a_strangers_run_is_refused_too(dlrun: Dlrun, train_once: Train) -> None:
+    train_once(*QUICK, "trainer.epochs=1", "hydra.run.dir=theirs")
     config = OmegaConf.load("theirs/config.yaml")
     OmegaConf.update(config, "model", {"_target_": "os.system", "command": "touch executed"}, merge=False)
     OmegaConf.save(config, "theirs/config.yaml")

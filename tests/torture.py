@@ -32,7 +32,7 @@ import dlrun.dataset.digits
 import dlrun.task.classification  # noqa: F401
 from dlrun import cli
 from dlrun.logger.tensorboard import ENTRIES
-from tests.conftest import QUICK
+from tests.conftest import DRAWING
 
 COMMAND = [
     "train",
@@ -182,7 +182,7 @@ def torture(path: str, kills: int, signum: int, folder: Path, seed: int = 0) -> 
 def torture_sweep(launcher: str, signum: int, folder: Path) -> list[str]:
     """What differs between a sweep that was killed during its fourth job and an undisturbed one."""
     grid = ["-m", "optimizer.lr=0.01,0.001,0.0001", "seed=0,1,2", f"hydra/launcher={launcher}"]
-    command = ["train", *QUICK, "trainer.epochs=6", "callback.checkpoint.every_steps=20", *grid]
+    command = ["train", *DRAWING, "trainer.epochs=6", "callback.checkpoint.every_steps=20", *grid]
     output = folder / "output.txt"
     assert attempt([*command, "hydra.sweep.dir=whole"], folder, None, signum) == 0, output.read_text()
     again = [*command, "hydra.sweep.dir=killed"]

@@ -99,7 +99,9 @@ class APGD(GradientAttack):
                 return result, rows, best_value
             best_gradient = torch.where(per_image(better, now), gradient, best_gradient)
             best_value = torch.maximum(best_value, new_value)
-            rises, value, since = rises + (new_value > value), new_value, since + (step > 0)
+            if step:  # the first look has none before it to rise above
+                rises, since = rises + (new_value > value), since + 1
+            value = new_value
             if step in looks:
                 stalled = (rises < RISES * since) | (~halved & (best_value <= value_at_look))
                 size = torch.where(per_image(stalled, now), size / 2, size)

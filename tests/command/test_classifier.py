@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from dlrun.attack.attack import Attack
-from tests.conftest import QUICK, Dlrun, only_run
+from tests.conftest import QUICK, Dlrun, Train, only_run
 
 AUTOENCODER = (
     "experiment=autoencoder_digits",
@@ -46,9 +46,9 @@ def test_other_tasks_are_refused_in_one_line_and_without_a_folder(dlrun: Dlrun) 
 
 @pytest.mark.parametrize("order", ["most_wrong", "least_certain"])
 def test_the_order_of_an_adversarial_run_is_that_of_clean_images(
-    dlrun: Dlrun, order: str, monkeypatch: pytest.MonkeyPatch
+    dlrun: Dlrun, train_once: Train, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert dlrun("train", *QUICK, "task=adversarial", "attack=fgsm", "attack.eps=0.1").status == 0
+    train_once(*QUICK, "task=adversarial", "attack=fgsm", "attack.eps=0.1")
     assert dlrun("evaluate", "run=last").status == 0
 
     def refuse(*_: object) -> torch.Tensor:

@@ -80,10 +80,10 @@ def test_limit_takes_the_same_examples_of_every_class_for_every_verb(dlrun: Dlru
         assert [(row["index"], row["target"]) for row in table] == [(row["index"], row["target"]) for row in few]
 
 
-def test_batches_of_a_split_that_is_sorted_by_class_are_of_every_class(dlrun: Dlrun) -> None:
+def test_batches_of_a_split_that_is_sorted_by_class_are_of_every_class(dlrun: Dlrun, train_once: Train) -> None:
     photos(Path("photos"), ("cats", "dogs"), count=40, side=8)
     quick = ("dataset=image_folder", "dataset.root=photos", *QUICK, "dataset.eval_batch_size=4")
-    assert dlrun("train", *quick, "trainer.limit_batches=1", "hydra.run.dir=run").status == 0
+    train_once(*quick, "trainer.limit_batches=1", "hydra.run.dir=run")
     assert dlrun("evaluate", "run=run", "hydra.run.dir=evaluate").status == 0
     with Path("evaluate/predictions.csv").open() as stream:
         assert Counter(row["target"] for row in csv.DictReader(stream)) == {"cats": 2, "dogs": 2}

@@ -17,6 +17,8 @@ from torchvision import models
 
 from dlrun.config import saved
 from tests.conftest import Dlrun, Ended, only_run, result
+from tests.dataset.test_features import cached
+from tests.forks import started
 
 QUIET = ("callback.tensorboard=null", "callback.curves=null", "dataset.workers=0", "trainer.epochs=3")
 
@@ -390,18 +392,13 @@ def test_thousands_of_classes_and_five_images_and_a_nested_folder(finetune: Dlru
     assert result(Path("five_run"))["classes"] == ["link", "zebra", "áñø"]
 
 
-def test_jobs_at_the_same_time_share_one_whole_cache(finetune: Dlrun, tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    script = (
-        "import sys, torch; from pathlib import Path; from tests.dataset.test_features import cached;"
-        "print(json.dumps(cached(Path(sys.argv[1])).sum().item()))"
-    )
-    command = [sys.executable, "-c", "import json;" + script, str(tmp_path / "shared")]
-    jobs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) for _ in "12"]
-    outputs = [job.communicate()[0] for job in jobs]
-    assert [job.returncode for job in jobs] == [0, 0]
+def test_jobs_at_the_same_time_share_one_whole_cache(tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.txt" for number in range(2)]
+    jobs = [started(lambda: print(json.dumps(cached(tmp_path / "shared").sum().item())), file) for file in files]
+    for job in jobs:
+        job.join()
+    assert [job.exitcode for job in jobs] == [0, 0]
+    outputs = [file.read_text() for file in files]
     assert len({json.loads(output.splitlines()[-1]) for output in outputs}) == 1
     assert sum("computing features" in output for output in outputs) == 1
     assert len(list((tmp_path / "shared").glob("*.pt"))) == 1

@@ -13,7 +13,7 @@ from torchvision import models
 from torchvision.transforms.functional import pil_to_tensor
 
 from tests.command.test_finetune import photos
-from tests.conftest import QUICK, Dlrun, only_run, result
+from tests.conftest import QUICK, Dlrun, Train, only_run, result
 
 TRAIN = ("train", "model=linear", "dataset=image_folder", "dataset.root=photos", "dataset.image_size=8")
 
@@ -59,8 +59,8 @@ def test_torchvisions_own_classes_preprocessing_and_ranks(dlrun: Dlrun, tmp_path
     assert [row["class"] for row in found] == names
 
 
-def test_weights_without_their_run_have_the_datasets_classes_and_normalisation(dlrun: Dlrun) -> None:
-    assert dlrun("train", *QUICK, "hydra.run.dir=run", "callback.tensorboard=null").status == 0
+def test_weights_without_their_run_have_the_datasets_classes_and_normalisation(dlrun: Dlrun, train_once: Train) -> None:
+    train_once(*QUICK, "hydra.run.dir=run", "callback.tensorboard=null")
     Image.effect_noise((8, 8), 80).save("photo.png")
     found = []
     for options in (["run=run"], ["model=linear", "dataset=digits", "dataset.image_size=8", "weights=weights.pt"]):
@@ -84,9 +84,9 @@ def test_weights_without_their_run_have_the_datasets_classes_and_normalisation(d
         (("input=text.jpg",), "model: none chosen"),
     ],
 )
-def test_wrong_input_is_one_line(dlrun: Dlrun, arguments: tuple[str, ...], part: str) -> None:
+def test_wrong_input_is_one_line(dlrun: Dlrun, train_once: Train, arguments: tuple[str, ...], part: str) -> None:
     if arguments[0] == "run=run" and len(arguments) > 1:
-        assert dlrun("train", *QUICK, "hydra.run.dir=run", "callback.tensorboard=null").status == 0
+        train_once(*QUICK, "hydra.run.dir=run", "callback.tensorboard=null")
     elif arguments[0] == "run=run":
         Path("run").mkdir()
         assert dlrun("train", *QUICK, "hydra.run.dir=run", "trainer.epochs=1").status == 0

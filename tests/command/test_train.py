@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from tests.conftest import QUICK, Dlrun, only_run, result
+from tests.forks import command
 
 SHORT = ("dataset.batch_size=64", "trainer.epochs=2")
 
@@ -20,14 +21,9 @@ SHORT = ("dataset.batch_size=64", "trainer.epochs=2")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training of LeNet with every default callback."""
-    import subprocess
-    import sys
-
     folder = tmp_path_factory.mktemp("train")
-    command = [sys.executable, "-m", "dlrun", "train", *SHORT, "optimizer.lr=0.04", "name=first"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    found = only_run(folder / "runs" / "train" / "first")
-    return found
+    assert command(folder, "train", *SHORT, "optimizer.lr=0.04", "name=first") == 0
+    return only_run(folder / "runs" / "train" / "first")
 
 
 def events(run: Path) -> EventAccumulator:

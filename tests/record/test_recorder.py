@@ -6,8 +6,7 @@ import ast
 import io
 import os
 import pickle
-import subprocess
-import sys
+import signal
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from dlrun.figure.slide import DPI
 from dlrun.logger.logger import Logger, Status
 from dlrun.logger.tensorboard import TensorBoard
 from dlrun.record.recorder import Recorder
+from tests.forks import status_of
 
 COLUMNS = ["epoch", "train/loss", "val/loss"]
 ROOT = Path(__file__).parents[2]
@@ -186,26 +186,19 @@ def test_a_file_that_is_shorter_than_the_checkpoint_says_is_not_filled_with_zero
 
 def test_a_kill_between_two_writes_leaves_what_the_checkpoint_repairs(tmp_path: Path) -> None:
     """The process dies in the middle of a figure's file and after half of a row."""
-    script = f"""
-import os, pathlib, pickle, signal
-from matplotlib.figure import Figure
-from dlrun.logger.tensorboard import TensorBoard
-from dlrun.record.recorder import Recorder
-from tests.record.test_recorder import drawing, record
 
-folder = pathlib.Path({str(tmp_path)!r})
-recorder = Recorder(folder, [TensorBoard()], "figures")
-record(recorder, range(1, 4))
-recorder.figure("map", drawing(0.1))
-(folder / "state").write_bytes(pickle.dumps(recorder.state_dict()))
-record(recorder, range(4, 6))
-with (folder / "metrics.csv").open("a") as stream:
-    stream.write("6,0.16")
-pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-recorder.figure("map", drawing(0.9))
-"""
-    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == -9, ended.stderr
+    def killed() -> None:
+        recorder = Recorder(tmp_path, [TensorBoard()], "figures")
+        record(recorder, range(1, 4))
+        recorder.figure("map", drawing(0.1))
+        (tmp_path / "state").write_bytes(pickle.dumps(recorder.state_dict()))
+        record(recorder, range(4, 6))
+        with (tmp_path / "metrics.csv").open("a") as stream:
+            stream.write("6,0.16")
+        Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign, assignment]
+        recorder.figure("map", drawing(0.9))
+
+    assert status_of(killed) == -signal.SIGKILL
     expected = io.BytesIO()
     drawing(0.1).savefig(expected, format="png", dpi=DPI, metadata={"Software": None})
     assert (tmp_path / "figures" / "map.png").read_bytes() == expected.getvalue()

@@ -20,7 +20,7 @@ from dlrun.visualizer.class_templates import ClassTemplates
 from dlrun.visualizer.feature_maps import FeatureMaps
 from dlrun.visualizer.filters import Filters
 from dlrun.visualizer.visualizer import Subject
-from tests.conftest import QUICK, Dlrun, only_run, result
+from tests.conftest import QUICK, Dlrun, Train, only_run, result
 from tests.explainer.test_cam import lenet, num_hooks, seeded
 
 PLAIN: dict[str, Any] = {"jitter": 0, "blur": 0.0, "tv": 0.0, "decay": 0.0}
@@ -123,8 +123,8 @@ def test_filters_templates_and_feature_maps_have_a_picture_each() -> None:
     assert np.abs(np.asarray(found.axes[0].images[1].get_array()) - expected).max() < 0.02
 
 
-def test_the_verb_on_a_run(dlrun: Dlrun) -> None:
-    assert dlrun("train", *QUICK).status == 0
+def test_the_verb_on_a_run(dlrun: Dlrun, train_once: Train) -> None:
+    train_once(*QUICK)
     ended = dlrun("visualize", "run=last", "visualizer.frames=4", *CRUDE)
     assert ended.status == 0, ended.err
     run = only_run(Path("runs/visualize"))
