@@ -13,6 +13,7 @@ from dlrun.figure.accuracy_curve import curve
 from dlrun.figure.confusion_matrix import confusion_matrix
 from dlrun.figure.faithfulness import faithfulness
 from dlrun.run.sweep_figures import swept_test
+from dlrun.run.sweep_table import Row
 
 
 def bars(axes: Axes, place: int) -> list[list[float]]:
@@ -44,7 +45,7 @@ def test_faithfulness_has_two_standard_errors_of_the_mean() -> None:
 
 def test_a_sweep_over_seeds_shows_the_mean_and_students_interval() -> None:
     values = {"0.1": [0.8, 0.9, 0.85], "0.01": [0.5, 0.7, 0.9]}
-    rows = [
+    rows: list[Row] = [
         {"overrides": [f"lr={lr}", f"seed={seed}"], "monitor": "val/accuracy", "metrics": {"test/accuracy": value}}
         for lr, members in values.items()
         for seed, value in enumerate(members)
