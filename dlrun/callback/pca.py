@@ -62,7 +62,7 @@ class PCA(Callback):
             network = model(first.to(device)).cpu()
             title = f"Test images, each brought back from a code of {self.components} numbers"
             rows = {"image": first, "autoencoder": network, "PCA": by_pca(codes)[:12]}
-            trainer.recorder.figure("reconstructions", image_rows(title, rows), trainer.cursor.step)
+            trainer.recorder.figure("pca", image_rows(title, rows), trainer.cursor.step)
             share = torch.linspace(0, 1, self.steps)
             rows = {}
             for number, (start, end) in enumerate(self.pairs, start=1):

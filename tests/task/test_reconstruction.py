@@ -69,4 +69,4 @@ def test_a_training_stands_beside_pca_and_draws_both(dlrun: Dlrun) -> None:
     expected = np.square(pca.inverse_transform(pca.transform(test)) - test).mean()
     assert metrics["test/pca_loss"] == pytest.approx(expected, rel=1e-4)
     names = {file.name for file in Path("run/figures").iterdir()}
-    assert names == {"curves.png", "samples.png", "reconstructions.png", "interpolation.png"}
+    assert names == {"curves.png", "samples.png", "reconstructions.png", "pca.png", "interpolation.png"}
