@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,7 +71,7 @@ def load(path: Path, key: str = "weights") -> dict[str, Any]:
             f"{key}={path}: not a readable file of weights: damaged, or more than tensors and plain values"
         ) from None
     except Exception as error:  # a damaged file raises whatever the reader stumbles over
-        reason = (str(error).strip() or type(error).__name__).split("\n")[0][:200]
+        reason = re.split(r"\n|\. ", str(error).strip() or type(error).__name__)[0][:200]
         raise UserError(f"{key}={path}: not a readable file of weights ({reason})") from None
     if not isinstance(state, dict):
         raise UserError(f"{key}={path}: holds a {type(state).__name__}; expected a state dict")

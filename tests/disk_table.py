@@ -116,9 +116,9 @@ def difference(whole: dict[str, Any], name: str, case: tuple[int, str]) -> str |
     found = left(Path(folder)) if Path(folder).exists() else {}
     names = sorted(each for each in whole.keys() | found.keys() if whole.get(each) != found.get(each))
     shutil.rmtree(folder, ignore_errors=True)
-    return (
-        f"{name}, call {place}, {way}: {', '.join(names)}: {said[:300]} ... {said[-300:]}" if wrong or names else None
-    )
+    if not wrong and not names:
+        return None
+    return f"{name}, call {place}, {way}: {', '.join(names)}: {said[:300]} ... {said[-300:]}"
 
 
 def walk(name: str, every: int) -> int:
