@@ -13,10 +13,9 @@ from matplotlib.ticker import MaxNLocator
 from dlrun.figure.slide import COLOURS, WIDTH, slide
 
 
-def signal(axes: Axes, values: Sequence[float], title: str, colour: str = COLOURS[0], start: int = 0) -> None:
-    """Draw a short 1-D signal, a bar with its value for each sample, the first at ``start``."""
-    places = range(start, start + len(values))
-    drawn = axes.bar(places, values, color=colour, width=0.8)
+def signal(axes: Axes, values: Sequence[float], title: str, colour: str | Sequence[str] = COLOURS[0]) -> None:
+    """Draw a short 1-D signal, a bar with its value for each sample, in one colour or in several."""
+    drawn = axes.bar(range(len(values)), values, color=colour, width=0.8)
     axes.bar_label(drawn, [f"{value:g}" for value in values], padding=2)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.margins(y=0.25)

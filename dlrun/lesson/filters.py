@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from matplotlib.figure import Figure
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
@@ -40,12 +41,14 @@ class Filters(Lesson):
         """Filter the photos, and two patterns of stripes."""
         upright = torch.arange(64).remainder(8).lt(4).float().expand(64, 64)
         patterns = {"upright stripes": upright, "lying stripes": upright.T, "a flat area": torch.full((64, 64), 0.7)}
-        table: list[Row] = [
-            {"filter": name, "sum of the weights": float(kernel.sum().round(decimals=6))}
-            | {f"answer to {pattern}": float(apply(image, kernel).abs().max()) for pattern, image in patterns.items()}
-            for name, kernel in KERNELS.items()
-        ]
-        metrics, figures = {}, {}
+        table: list[Row] = []
+        for name, kernel in KERNELS.items():
+            row: dict[str, str | float] = {"filter": name, "sum of the weights": round(float(kernel.sum()), 6)}
+            for pattern, image in patterns.items():
+                row[f"answer to {pattern}"] = float(apply(image, kernel).abs().max())
+            table.append(row)
+        metrics: dict[str, float] = {}
+        figures: dict[str, Figure] = {}
         for name, image in self.photos.items():
             filtered = {kind: apply(image, kernel) for kind, kernel in KERNELS.items()}
             others = {kind: scipys(image, kernel) for kind, kernel in KERNELS.items()}

@@ -77,10 +77,8 @@ class Pooling(Lesson):
 
     def _signal_figure(self, highest: Tensor, mean: Tensor) -> Figure:
         figure, (above, left, right) = slide(f"Pooling keeps one number for each block of {self.size}", 3, height=6)
-        draw(above, self.signal, f"signal, {len(self.signal)} samples")
-        for bar in above.patches:
-            block = round(bar.get_x() + bar.get_width() / 2) // self.size
-            bar.set_color(COLOURS[0 if block % 2 else 5])
+        colours = [COLOURS[0 if place // self.size % 2 else 5] for place in range(len(self.signal))]
+        draw(above, self.signal, f"signal, {len(self.signal)} samples", colours)
         draw(left, highest.tolist(), "max pooling", COLOURS[1])
         draw(right, mean.tolist(), "average pooling", COLOURS[2])
         right.set_xlabel("sample, or block")
