@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dlrun.callback.callback import Callback
 from dlrun.dataset.batch import inputs
 from dlrun.errors import UserError
-from dlrun.figure.weights import TEMPLATES, weights
+from dlrun.figure.weights import templates
 from dlrun.model.linear import Linear
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class Templates(Callback):
-    """Draws the weights of ``model=linear`` as an image for each class (001_6d5271d093cc63ab.txt), channels averaged.
+    """Draws the weights of ``model=linear`` as an image for each class (001_6d5271d093cc63ab.txt).
+
+    Those of images in colour are in colour.
 
     Raises:
         UserError: the model is another.
@@ -31,6 +33,5 @@ class Templates(Callback):
         """Draw the model that was tested."""
         weight = trainer.eval_model.network.get_parameter("fc.weight").detach()
         channels, height, width = inputs(trainer.data.test.source[0]).shape
-        images = weight.view(-1, channels, height, width).mean(dim=1, keepdim=True)
-        drawn = weights(images, trainer.data.classes, TEMPLATES)
+        drawn = templates(weight.view(-1, channels, height, width), trainer.data.classes)
         trainer.recorder.figure("templates", drawn, trainer.cursor.step)

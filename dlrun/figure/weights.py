@@ -10,7 +10,13 @@ from dlrun.figure.slide import CHANGE
 from dlrun.figure.tiles import Bar, Tile, coloured, flow, picture, tiles
 
 TEMPLATES = "The weights of each class: red pixels speak for it, blue ones against it"
-"""The title of those of a linear classifier."""
+IN_COLOUR = "The weights of each class: the colours that speak for it"
+"""The titles of those of a linear classifier, of grey images and of images in colour."""
+
+
+def templates(images: Tensor, classes: list[str]) -> Figure:
+    """Draw the weights (K, C, h, w) of a linear classifier, a picture for each class; three channels are colours."""
+    return weights(images, classes, IN_COLOUR if images.shape[1] == 3 else TEMPLATES)
 
 
 def weights(weights: Tensor, captions: list[str], title: str) -> Figure:

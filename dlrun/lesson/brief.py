@@ -29,7 +29,7 @@ def train(network: nn.Module, images: Tensor, targets: Tensor, epochs: int, lr: 
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
     network.train()
     for _ in range(epochs):
-        for rows in torch.randperm(len(images)).split(BATCH):
+        for rows in torch.split(torch.randperm(len(images)), BATCH):
             optimizer.zero_grad()
             F.cross_entropy(network(images[rows]), targets[rows]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from dlrun.errors import UserError
 from dlrun.figure.slide import slide
+from dlrun.figure.tiles import Tile, picture, tiles
 from dlrun.lesson.brief import digit_images, train
 from dlrun.lesson.lesson import Findings, Lesson, Row
 
@@ -136,9 +137,5 @@ def _bars(right: dict[str, dict[str, float]]) -> Figure:
 
 
 def _digits(tests: dict[str, Tensor]) -> Figure:
-    figure, plots = slide("The digits that were tested on; those to learn from are as the first", 1, len(tests), 2.8)
-    for axes, (name, images) in zip(plots, tests.items(), strict=True):
-        axes.imshow(images[0, 0], cmap="gray", vmin=0, vmax=1)
-        axes.set_title(name)
-        axes.axis("off")
-    return figure
+    row: list[Tile | None] = [Tile(picture(images[0]), name) for name, images in tests.items()]
+    return tiles("The digits that were tested on; those to learn from are as the first", [row])

@@ -13,7 +13,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import rotate
 
 from dlrun.errors import UserError
-from dlrun.figure.slide import COLOURS, slide
+from dlrun.figure.slide import slide
+from dlrun.figure.tiles import Tile, picture, tiles
 from dlrun.lesson.brief import accuracy, digit_images, train
 from dlrun.lesson.lesson import Findings, Lesson, Row
 
@@ -151,19 +152,11 @@ def _maps(convolutions: nn.Module, image: Tensor, pixels: int) -> Figure:
     other = shifted(image, pixels)
     before, after = convolutions(image)[0], convolutions(other)[0]
     channel = int(before.flatten(1).std(dim=1).argmax())
-    shown = {
-        "image": image[0, 0],
-        "its map": before[channel],
-        "": None,
-        f"image, {pixels} pixels right": other[0, 0],
-        "its map ": after[channel],
-        "the first map, shifted": shifted(before[None], pixels)[0, channel],
-    }
-    figure, plots = slide("A convolution is equivariant: the image moves, its map moves with it", 2, 3, 5.2)
-    for axes, (name, values) in zip(plots, shown.items(), strict=True):
-        axes.set_axis_off()
-        if values is not None:
-            axes.imshow(values, cmap="gray", vmin=0, vmax=float(max(values.max(), 1e-6)), interpolation="nearest")
-            axes.axvline(SIDE / 2 - 0.5, color=COLOURS[1], linewidth=1)
-            axes.set_title(name.strip())
-    return figure
+    highest = before[channel].max().clamp(min=1e-6)
+    shown: list[list[Tile | None]] = [
+        [Tile(picture(image[0]), "image"), Tile(picture(before[channel, None] / highest), "its map"), None],
+        [Tile(picture(other[0]), f"image, {pixels} pixels to the right"),
+         Tile(picture(after[channel, None] / highest), "its map"),
+         Tile(picture(shifted(before[None], pixels)[0, channel, None] / highest), "the first map, shifted")],
+    ]  # fmt: skip
+    return tiles("A convolution is equivariant: the image moves, and its map moves with it", shown)

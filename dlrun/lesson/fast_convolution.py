@@ -14,6 +14,8 @@ from dlrun.errors import UserError
 from dlrun.figure.slide import slide
 from dlrun.lesson.lesson import Findings, Lesson, Row
 
+Way = Callable[[Tensor, Tensor], Tensor]
+"""From an image (B, C, H, W) and weights (D, C, h, w) to their correlation (B, D, H - h + 1, W - w + 1)."""
 REPEATS = 3  # the fastest of which counts
 INPUT = torch.tensor([[1.0, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])
 KERNEL = torch.tensor([[1.0, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
@@ -85,9 +87,10 @@ class FastConvolution(Lesson):
         """Seconds of each way for one image and a kernel of this side."""
         image = torch.randn(1, self.channels, self.side, self.side)
         weight = torch.randn(self.channels, self.channels, size, size)
-        ways = {name: way for name, way in WAYS.items() if name != "Winograd" or size == 3}
+        ways: dict[str, Way] = {"torch": F.conv2d}
+        ways |= {name: way for name, way in WAYS.items() if name != "Winograd" or size == 3}
         taken = {}
-        for name, way in {"torch": F.conv2d, **ways}.items():
+        for name, way in ways.items():
             seconds = []
             for _ in range(REPEATS):
                 begun = time.perf_counter()
@@ -100,8 +103,9 @@ class FastConvolution(Lesson):
 def im2col(image: Tensor, weight: Tensor) -> Tensor:
     """Every window of an image (B, C, H, W) as a column, then one product with the weights (D, C, h, w) as a matrix."""
     height, width = image.shape[2] - weight.shape[2] + 1, image.shape[3] - weight.shape[3] + 1
-    columns = F.unfold(image, list(weight.shape[2:]))
-    return (weight.flatten(1) @ columns).unflatten(2, (height, width))
+    columns = F.unfold(image, (weight.shape[2], weight.shape[3]))
+    products: Tensor = weight.flatten(1) @ columns
+    return products.view(len(image), len(weight), height, width)
 
 
 def im2col_gradients(image: Tensor, weight: Tensor, ahead: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,10 +113,10 @@ def im2col_gradients(image: Tensor, weight: Tensor, ahead: Tensor) -> tuple[Tens
 
     The product Y = W X has the gradients dX = W^T dY and dW = dY X^T; col2im adds what the windows say of a pixel.
     """
-    kernel, flat = list(weight.shape[2:]), ahead.flatten(2)
+    kernel, flat = (weight.shape[2], weight.shape[3]), ahead.flatten(2)
     columns = F.unfold(image, kernel)
     of_weight = (flat @ columns.transpose(1, 2)).sum(dim=0).view_as(weight)
-    return F.fold(weight.flatten(1).T @ flat, list(image.shape[2:]), kernel), of_weight
+    return F.fold(weight.flatten(1).T @ flat, (image.shape[2], image.shape[3]), kernel), of_weight
 
 
 def winograd(image: Tensor, weight: Tensor) -> Tensor:
@@ -132,11 +136,11 @@ def fourier(image: Tensor, weight: Tensor) -> Tensor:
     size = list(image.shape[2:])
     spectrum = torch.fft.rfft2(image)
     kernels = torch.fft.rfft2(weight, s=size).conj()
-    whole = torch.fft.irfft2(torch.einsum("bcyx,dcyx->bdyx", spectrum, kernels), s=size)
+    whole: Tensor = torch.fft.irfft2(torch.einsum("bcyx,dcyx->bdyx", spectrum, kernels), s=size)
     return whole[:, :, : size[0] - weight.shape[2] + 1, : size[1] - weight.shape[3] + 1]
 
 
-WAYS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"im2col": im2col, "Winograd": winograd, "Fourier": fourier}
+WAYS: dict[str, Way] = {"im2col": im2col, "Winograd": winograd, "Fourier": fourier}
 
 
 def multiplications(side: int, kernel: int, channels: int) -> dict[str, int]:

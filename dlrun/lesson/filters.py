@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from matplotlib.figure import Figure
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-from dlrun.lesson.drawing import pictures
+from dlrun.figure.slide import CHANGE
+from dlrun.figure.tiles import Bar, Tile, coloured, picture, tiles
 from dlrun.lesson.lesson import Findings, Lesson, Row
 from dlrun.lesson.photos import grey
 
@@ -40,12 +42,14 @@ class Filters(Lesson):
         """Filter the photos, and two patterns of stripes."""
         upright = torch.arange(64).remainder(8).lt(4).float().expand(64, 64)
         patterns = {"upright stripes": upright, "lying stripes": upright.T, "a flat area": torch.full((64, 64), 0.7)}
-        table: list[Row] = [
-            {"filter": name, "sum of the weights": float(kernel.sum().round(decimals=6))}
-            | {f"answer to {pattern}": float(apply(image, kernel).abs().max()) for pattern, image in patterns.items()}
-            for name, kernel in KERNELS.items()
-        ]
-        metrics, figures = {}, {}
+        table: list[Row] = []
+        for name, kernel in KERNELS.items():
+            row: dict[str, str | float] = {"filter": name, "sum of the weights": round(float(kernel.sum()), 6)}
+            for pattern, image in patterns.items():
+                row[f"answer to {pattern}"] = float(apply(image, kernel).abs().max())
+            table.append(row)
+        metrics: dict[str, float] = {}
+        figures: dict[str, Figure] = {}
         for name, image in self.photos.items():
             filtered = {kind: apply(image, kernel) for kind, kernel in KERNELS.items()}
             others = {kind: scipys(image, kernel) for kind, kernel in KERNELS.items()}
@@ -55,13 +59,7 @@ class Filters(Lesson):
                 f"{name}/weak_blur_contrast": float(filtered["weak blur"].std() / image.std()),
                 f"{name}/strong_blur_contrast": float(filtered["strong blur"].std() / image.std()),
             }
-            shown = {f"{kind}, {len(kernel)}x{len(kernel)}": filtered[kind].numpy() for kind, kernel in KERNELS.items()}
-            figures[name] = pictures(
-                "One photo, five kernels (red: a positive answer, blue: a negative one)",
-                {"photo": image.numpy()} | shown,
-                columns=3,
-                limit=1.5,
-            )
+            figures[name] = _figure(image, filtered)
         vertical, horizontal = KERNELS["vertical edges"], KERNELS["horizontal edges"]
         metrics |= {
             "vertical_on_upright": float(apply(upright, vertical).abs().max()),
@@ -72,7 +70,20 @@ class Filters(Lesson):
         return Findings(metrics, figures, {"patterns": table})
 
 
+LIMIT = 1.5
+"""Answers of an edge filter that are drawn in the strongest colour."""
 EDGES = [name for name in KERNELS if "edges" in name]
+
+
+def _figure(image: Tensor, filtered: dict[str, Tensor]) -> Figure:
+    """The photo and what the kernels make of it: blurred ones in grey, edges in red and blue."""
+    sizes = {name: f"{name}, {len(kernel)}x{len(kernel)}" for name, kernel in KERNELS.items()}
+    shown = [Tile(picture(image[None]), "photo")]
+    for name, values in filtered.items():
+        pixels = coloured(values, CHANGE, -LIMIT, LIMIT) if name in EDGES else picture(values[None])
+        shown.append(Tile(pixels, sizes[name]))
+    bar = Bar(CHANGE, -LIMIT, LIMIT, "answer of an edge filter")
+    return tiles("One photo, five kernels: what is asked for is what is seen", [shown[:3], shown[3:]], below=[bar])
 
 
 def apply(image: Tensor, kernel: Tensor) -> Tensor:

@@ -130,7 +130,8 @@ def learned(seen: Tensor, truth: Tensor, window: int) -> Tensor:
 def best(seen: Tensor, truth: Tensor, window: int) -> Tensor:
     """The weights (window,) of the least squared error, by the normal equations: (X^T X) w = X^T y."""
     windows = seen.unfold(0, window, 1)
-    return torch.linalg.solve(windows.T @ windows, windows.T @ truth[window - 1 :])
+    found: Tensor = torch.linalg.solve(windows.T @ windows, windows.T @ truth[window - 1 :])
+    return found
 
 
 def _error(values: Tensor, truth: Tensor) -> float:

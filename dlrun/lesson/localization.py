@@ -102,7 +102,7 @@ class Localization(Lesson):
 
 def scores(network: nn.Module, images: Tensor) -> Tensor:
     """The probability of a digit in each window, (N, rows, columns)."""
-    return torch.cat([presence(network(part)) for part in images.split(20)])
+    return torch.cat([presence(network(part)) for part in torch.split(images, 20)])
 
 
 def brightest(maps: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from dlrun.errors import UserError
 from dlrun.figure.slide import COLOURS, slide
-from dlrun.lesson.drawing import pictures
+from dlrun.figure.tiles import Tile, picture, tiles
 from dlrun.lesson.drawing import signal as draw
 from dlrun.lesson.lesson import Findings, Lesson, Row
 from dlrun.lesson.photos import photo
@@ -77,10 +77,8 @@ class Pooling(Lesson):
 
     def _signal_figure(self, highest: Tensor, mean: Tensor) -> Figure:
         figure, (above, left, right) = slide(f"Pooling keeps one number for each block of {self.size}", 3, height=6)
-        draw(above, self.signal, f"signal, {len(self.signal)} samples")
-        for bar in above.patches:
-            block = round(bar.get_x() + bar.get_width() / 2) // self.size
-            bar.set_color(COLOURS[0 if block % 2 else 5])
+        colours = [COLOURS[0 if place // self.size % 2 else 5] for place in range(len(self.signal))]
+        draw(above, self.signal, f"signal, {len(self.signal)} samples", colours)
         draw(left, highest.tolist(), "max pooling", COLOURS[1])
         draw(right, mean.tolist(), "average pooling", COLOURS[2])
         right.set_xlabel("sample, or block")
@@ -123,11 +121,8 @@ def _numbers(axes: Axes, values: Tensor, block: int, title: str) -> None:
 def _photo_figure(name: str) -> Figure:
     image = photo(name)
     size = 16
-    shown = {
-        f"photo, {image.shape[1]}x{image.shape[2]}": image,
-        f"max of {size}x{size}": F.max_pool2d(image, size),
-        f"mean of {size}x{size}": F.avg_pool2d(image, size),
-    }
-    small = "x".join(map(str, shown[f"mean of {size}x{size}"].shape[1:]))
-    title = f"What is left of a photo is {small}; the maximum keeps small bright things"
-    return pictures(title, {key: each.permute(1, 2, 0).numpy() for key, each in shown.items()}, columns=3)
+    pooled = {"max": F.max_pool2d(image, size), "mean": F.avg_pool2d(image, size)}
+    small = "x".join(map(str, pooled["max"].shape[1:]))
+    shown: list[Tile | None] = [Tile(picture(image), f"photo, {image.shape[1]}x{image.shape[2]}")]
+    shown += [Tile(picture(each), f"{kind} of {size}x{size}") for kind, each in pooled.items()]
+    return tiles(f"What is left of a photo is {small}; the maximum keeps what is small and bright", [shown])

@@ -53,7 +53,7 @@ class SharedWeights(Lesson):
             "output_difference": float((convolved - dense).detach().abs().max()),
             "input_gradient_difference": float((of_images - of_images_dense).abs().max()),
             "kernel_gradient_difference": float((of_kernel - shared).abs().max()),
-            "different_weights": float(len(matrix[matrix != 0].unique())),
+            "different_weights": float(len(set(matrix[matrix != 0].tolist()))),
             "share_of_zeros": float((matrix == 0).double().mean()),
         } | {f"count/{name}": float(value) for name, (value, _) in counted.items()}
         table: list[Row] = [

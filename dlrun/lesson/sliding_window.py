@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import torch
 from matplotlib.figure import Figure
@@ -39,7 +40,7 @@ class SlidingWindow(Lesson):
         with torch.enable_grad():
             network = trained(self.epochs)
         whole, canvas = fully_convolutional(network), self._canvas()
-        ways = {
+        ways: dict[str, Callable[[], Tensor]] = {
             "one window after the other": lambda: one_by_one(network, canvas),
             "all windows in one batch": lambda: in_a_batch(network, canvas),
             "one pass over the canvas": lambda: whole(canvas[None])[0],
@@ -53,7 +54,7 @@ class SlidingWindow(Lesson):
         slow, batch, fast = maps.values()
         work = {name: multiply_adds(network, canvas, windows=name != "one pass over the canvas") for name in ways}
         metrics = {
-            "difference": max(float((fast - slow).abs().max()), float((fast - batch).abs().max())),
+            "difference": max(float((fast.softmax(0) - each.softmax(0)).abs().max()) for each in (slow, batch)),
             "windows": float(fast[0].numel()),
             "multiply_adds_ratio": work["all windows in one batch"] / work["one pass over the canvas"],
             "windows_of_a_phone_photo": float(windows(3000, 4000, 224, 1)),
@@ -104,7 +105,7 @@ def in_a_batch(network: nn.Module, canvas: Tensor) -> Tensor:
     """The same for all windows at once."""
     cut = canvas.unfold(1, SIDE, STRIDE).unfold(2, SIDE, STRIDE)[0]
     logits: Tensor = network(cut.flatten(0, 1).unsqueeze(1))
-    return logits.T.unflatten(1, cut.shape[:2])
+    return logits.T.reshape(-1, *cut.shape[:2])
 
 
 def multiply_adds(network: nn.Sequential, canvas: Tensor, windows: bool) -> int:

@@ -6,7 +6,7 @@ from torch import nn
 
 from dlrun.errors import UserError
 from dlrun.explainer.layer import layers
-from dlrun.figure.weights import TEMPLATES, weights
+from dlrun.figure.weights import templates
 from dlrun.model.normalized import Normalized
 from dlrun.visualizer.visualizer import Shown, Subject, Visualizer
 
@@ -25,6 +25,6 @@ class ClassTemplates(Visualizer):
         channels, height, width = subject.size
         if not isinstance(dense, nn.Linear) or dense.in_features != channels * height * width:
             raise UserError("visualizer=class_templates: the model is no linear classifier; expected model=linear")
-        templates = dense.weight.detach().float().cpu().view(-1, channels, height, width)
-        titles = subject.classes if len(templates) == len(subject.classes) else [subject.classes[-1]]
-        return Shown({"class_templates": weights(templates, titles, TEMPLATES)})
+        images = dense.weight.detach().float().cpu().view(-1, channels, height, width)
+        titles = subject.classes if len(images) == len(subject.classes) else [subject.classes[-1]]
+        return Shown({"class_templates": templates(images, titles)})

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from dlrun.errors import UserError
 from dlrun.lesson.layer_sizes import LayerSizes, channels_read, pixels_read
@@ -59,6 +60,7 @@ def test_an_input_that_does_not_fit_is_refused() -> None:
 def test_which_pixels_and_channels_a_convolution_reads() -> None:
     lesson = LayerSizes({"one": "Conv2d(4, 8, (2, 3), dilation=2, groups=2)"}, [9, 9], 1)
     conv = lesson.layers["one"].layer
+    assert isinstance(conv, nn.Conv2d)
     assert pixels_read(conv).astype(int).tolist() == [[1, 0, 1, 0, 1], [0, 0, 0, 0, 0], [1, 0, 1, 0, 1]]
     assert channels_read(conv).sum(axis=1).tolist() == [2] * 8
     assert channels_read(conv)[0].tolist() == [True, True, False, False]

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import nn
 
 from dlrun.errors import UserError
+from dlrun.figure.weights import templates
 from dlrun.model.linear import Linear
 from dlrun.model.normalized import Normalized
 from dlrun.visualizer.activation_maximization import ActivationMaximization
@@ -121,6 +122,14 @@ def test_filters_templates_and_feature_maps_have_a_picture_each() -> None:
     share = (weight[1].view(6, 6) / weight.abs().max() + 1) / 2  # of the way from blue to red
     expected = colormaps["RdBu_r"](share.numpy())[..., :3]
     assert np.abs(np.asarray(found.axes[0].images[1].get_array()) - expected).max() < 0.02
+
+
+def test_templates_of_images_in_colour_are_in_colour() -> None:
+    weight = torch.zeros(2, 3, 4, 4)
+    weight[0, 0], weight[1, 2] = 2, -1
+    drawn = templates(weight, ["red", "no blue"]).axes[0].images
+    assert np.asarray(drawn[0].get_array())[1, 1].tolist() == [1, 0.5, 0.5]
+    assert np.asarray(drawn[1].get_array())[1, 1].tolist() == [0.5, 0.5, 0]
 
 
 def test_the_verb_on_a_run(dlrun: Dlrun, train_once: Train) -> None:
