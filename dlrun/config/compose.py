@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from dlrun import paths
 from dlrun.config import saved, schema, unread
 from dlrun.config.invocation import Invocation, key
-from dlrun.config.plan import Plan, fresh, job_config, job_name, names_time, without_empty
+from dlrun.config.plan import Plan, choices, fresh, job_config, job_name, names_time, without_empty
 from dlrun.config.saved import Reopened, quoted
 from dlrun.errors import UserError
 
@@ -317,12 +317,6 @@ def invocation(request: Request, hydra: Any, folder: str) -> Invocation:
     typed = {key(text) for text in request.typed}
     added = {key(text) for text in request.overrides} - typed
     reopened = request.reopened.choices
-    chosen: Mapping[str, Any] = hydra.runtime.choices
-    names = {
-        group: ",".join(map(str, choice)) if OmegaConf.is_list(choice) else str(choice)
-        for group, choice in chosen.items()
-        if choice is not None and not group.startswith("hydra/")
-    }
     sweeping = hydra.mode == RunMode.MULTIRUN
     texts = (
         hydra.overrides.task
@@ -333,7 +327,7 @@ def invocation(request: Request, hydra: Any, folder: str) -> Invocation:
         verb=request.verb,
         folder=Path(os.path.abspath(folder)),
         overrides=tuple(text for text in texts if key(text) not in added),
-        choices={**names, **reopened},
+        choices={**choices(hydra), **reopened},
         sweeping=sweeping,
         reopened=tuple(reopened),
     )

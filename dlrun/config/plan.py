@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -35,6 +36,15 @@ def job_name(overrides: Sequence[str], constant: Collection[str] = ()) -> str:
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def choices(hydra: Any) -> dict[str, str]:
+    """What is chosen, by group and several joined by commas, from Hydra's own part of a config; not its own groups."""
+    return {
+        str(group): ",".join(map(str, choice)) if OmegaConf.is_list(choice) else str(choice)
+        for group, choice in hydra.runtime.choices.items()
+        if choice is not None and not group.startswith("hydra/")
+    }
 
 
 def job_config(config: DictConfig) -> DictConfig:

@@ -14,7 +14,7 @@ from dlrun import console, interrupt
 from dlrun.command.verbs import VERBS
 from dlrun.config import schema
 from dlrun.config.difference import differences, flat
-from dlrun.config.plan import Plan, job_name
+from dlrun.config.plan import Plan, choices, job_name
 from dlrun.config.section import COUNTED, MAY_CHANGE, marked
 from dlrun.errors import UserError
 from dlrun.experiment import header
@@ -46,7 +46,7 @@ def run_sweep(plan: Plan, start: Callable[[], Exception | None]) -> int:
     together = interrupt.forwarding() if plan.is_parallel else nullcontext()
     with plan.in_folder() as folder, locked(folder, "hydra.sweep.dir"), together:
         remove_leftovers(folder, below=False)
-        if about := header.introduction(plan.full.hydra.runtime.choices.get("experiment")):
+        if about := header.introduction(choices(plan.full.hydra)):
             console.say(about)
         write_whole(folder / "sweep.yaml", OmegaConf.to_yaml({"swept": plan.swept, "config": base}))
         failure = start()

@@ -54,4 +54,4 @@ class Pending:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a :meth:`state_dict`."""
         self._values, self._waiting, self._examples = state["values"], [], state["examples"]
-        self._weights = state.get("weights", state["examples"])  # those of an earlier version
+        self._weights = list(state.get("weights", state["examples"]))  # those of an earlier version

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from dlrun.attack.apgd import APGD
 from dlrun.attack.attack import Attack
 from dlrun.attack.ball import L2, LInf
+from dlrun.attack.checks import _looks
 from dlrun.attack.fgsm import FGSM
 from dlrun.attack.pgd import PGD
 from dlrun.attack.square import Square
@@ -99,6 +100,12 @@ def test_looks_at_the_model_for_each_image(attack: Attack, looks: int) -> None:
     attack.eps = 0.02
     attack.search(victim, pixels, targets, leave=False)
     assert victim.queries == 10 * looks
+    if isinstance(attack, (APGD, Square)):  # what the self-checks reckon with
+        assert _looks(attack) == looks
+
+
+def test_the_first_square_may_be_the_whole_image() -> None:
+    assert Square(0.02, share=1.0)._side(1, torch.Size((1, 1, 8, 8))) == 7  # less than the image, so that it can move
 
 
 def test_square_judges_by_the_margin_of_its_target_or_of_any_wrong_class() -> None:
