@@ -35,6 +35,9 @@ from dlrun.training.options import TrainerOptions
 from dlrun.training.step import Step
 from dlrun.visualizer.visualizer import Visualizer
 
+OF_WEIGHTS = 224
+"""Pixels that networks with weights in a file were most likely trained at, where nothing says it."""
+
 
 @dataclass
 class Parts:
@@ -89,6 +92,8 @@ def parts(
     Raises:
         UserError: anything in the config is wrong.
     """
+    if config.dataset.image_size is None and config.get("weights") is not None:
+        config = updated(config, {"dataset.image_size": OF_WEIGHTS})
     options = trainer_options(config)
     chosen = device.choose(options.device)
     seeding.seed_everything(config.seed, options.deterministic)
@@ -121,7 +126,15 @@ def data(
             f"dataset.source._target_={config.dataset.source._target_}: returns a {type(splits).__name__};"
             " expected dlrun.dataset.source.Splits"
         )
-    return prepare(splits, config.dataset, config.seed, device, limit_batches, known_classes)
+    chosen = {}
+    if config.dataset.image_size is None:
+        if splits.image_size is None:
+            raise UserError("dataset.image_size=null: dataset.source chooses none; expected dataset.image_size=N")
+        chosen = {"image_size": splits.image_size}
+        config = updated(config, {"dataset.image_size": splits.image_size})
+    made = prepare(splits, config.dataset, config.seed, device, limit_batches, known_classes)
+    made.facts |= chosen
+    return made
 
 
 def check_needs(task: Task, data: Data) -> None:

@@ -7,32 +7,30 @@ from __future__ import annotations
 
 import copy
 import io
+import os
 import sys
 import textwrap
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 
 from dlrun import interrupt
+from dlrun.bars import Board, Row
 from dlrun.run.output import Tolerant, text_to
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
 
 Item = TypeVar("Item")
 
 WIDTH = 160
 """Of tables where the output is no terminal."""
-NARROW = 70
-"""Columns of a terminal below which a bar is short and alone."""
 
 if isinstance(sys.stdout, io.TextIOWrapper):
     sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends no run
@@ -45,17 +43,26 @@ _subject: ContextVar[str] = ContextVar("subject", default="")
 _warned: dict[str, set[str]] = {}  # the subjects of each warning
 _warning = threading.Lock()
 UNBOUNDED = 10_000
-_drawn: Progress | None = None
-_waiting: TaskID | None = None
+PART = "DLRUN_PART"
+"""Environment variable: the number of the part, of how many, and when the first began, in seconds since 1970."""
+_board: Board | None = None
+_waiting: Row | None = None
+_hushed = False
 
 
 def say(*what: RenderableType) -> None:
     """Print lines or tables to the terminal and to the log of the run in progress."""
+    if not _hushed:
+        announce(*what)
+    note(*what)
+
+
+def announce(*what: RenderableType) -> None:
+    """Print lines or tables to the terminal alone."""
     rest()
     for one in what:
         shown = fitted(one) if isinstance(one, Table) and terminal.is_terminal else one
         terminal.print(_wrapped(shown) if isinstance(shown, str) and terminal.is_terminal else shown)
-    note(*what)
 
 
 def row(cells: Sequence[str], short: Sequence[str] = ()) -> None:
@@ -65,12 +72,14 @@ def row(cells: Sequence[str], short: Sequence[str] = ()) -> None:
         cells: of the whole line.
         short: those that are shown in its place where it does not fit.
     """
-    rest()
     line = "  ".join(cells)
+    note(line)
+    if _hushed:
+        return
+    rest()
     if terminal.is_terminal and len(line) >= terminal.width:
         line = fold(short or cells, terminal.width)
     terminal.print(line)
-    note("  ".join(cells))
 
 
 def fold(cells: Sequence[str], width: int) -> str:
@@ -124,9 +133,8 @@ def is_live() -> bool:
 def wait(what: str) -> None:
     """Draw what is being done, until something is said or a bar begins."""
     global _waiting
-    if is_live():
-        rest()
-        _waiting = _display().add_task(what, total=None, note=str)
+    rest()
+    _waiting = draw(Row(what))
 
 
 def rest() -> None:
@@ -134,7 +142,40 @@ def rest() -> None:
     global _waiting
     if _waiting is not None:
         done, _waiting = _waiting, None
-        _remove(done)
+        clear(done)
+
+
+def draw(row: Row) -> Row:
+    """Draw a row, where that is possible, until it is cleared; a part of a larger command stands above it."""
+    global _board
+    if is_live():
+        if _board is None:
+            _board = Board(terminal)
+            _board.rows += outer()
+        _board.rows.append(row)
+        _board.refresh()
+    return row
+
+
+def clear(row: Row) -> None:
+    """Draw a row no more."""
+    global _board
+    if _board is not None and row in _board.rows:
+        _board.rows.remove(row)
+        if len(_board.rows) <= len(outer()):
+            _board.stop()
+            _board = None
+
+
+def outer() -> list[Row]:
+    """The row of the command of which this process does a part, by the environment."""
+    if PART not in os.environ:
+        return []
+    number, total, seconds = os.environ[PART].split()
+    started = time.monotonic() - (time.time() - float(seconds))
+    row = Row(f"experiment {number} of {total}", int(total), done=int(number) - 1, started=started)
+    row.first = 0
+    return [row]
 
 
 @contextmanager
@@ -146,16 +187,17 @@ def bar(what: str, total: int | None, note: Callable[[], str] = str) -> Iterator
         total: when it is full; None where nobody knows.
         note: what to show beside it; asked several times a second, from another thread.
     """
-    if not is_live():
-        yield lambda _: None
-        return
     rest()
-    display = _display()
-    task = display.add_task(what, total=total, note=note)
+    drawn = Row(what, total, lambda: [[f"{drawn.done:,}/{total:,}"] if total else [], [note()]])
+
+    def advance(count: int) -> None:
+        drawn.done += count
+
+    draw(drawn)
     try:
-        yield lambda count: display.advance(task, count)
+        yield advance
     finally:
-        _remove(task)
+        clear(drawn)
 
 
 def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
@@ -166,39 +208,10 @@ def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterato
             advance(1)
 
 
-def _display() -> Progress:
-    """What draws all bars; made with the first of them."""
-    global _drawn
-    if _drawn is None:
-        from rich import progress  # takes a moment, and a pipe has no need of it
-
-        class Note(progress.ProgressColumn):
-            def render(self, task: progress.Task) -> str:
-                text: str = task.fields["note"]()
-                return text
-
-        is_narrow = terminal.width < NARROW
-        columns = [progress.MofNCompleteColumn(), Note(), progress.TimeRemainingColumn(elapsed_when_finished=True)]
-        _drawn = progress.Progress(
-            progress.SpinnerColumn(),
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(10 if is_narrow else 24),
-            *(columns[2:] if is_narrow else columns),
-            console=terminal,
-            refresh_per_second=4,
-            transient=True,
-        )
-        _drawn.start()
-    return _drawn
-
-
-def _remove(task: TaskID) -> None:
-    global _drawn
-    if _drawn is not None:
-        _drawn.remove_task(task)
-        if not _drawn.tasks:
-            _drawn.stop()
-            _drawn = None
+def hush(on: bool) -> None:
+    """Let what is said from now on go to the log alone; :func:`announce` is heard anyway."""
+    global _hushed
+    _hushed = on
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from torch import nn
 
 from dlrun import console
 from dlrun.attack.pgd import PGD
+from dlrun.bars import Row, curve, line
+from dlrun.callback import pace
 from dlrun.callback.progress import Progress, has_line
 from dlrun.interrupt import Interrupted
 from dlrun.run import closing
@@ -98,15 +100,55 @@ def test_bars_are_drawn_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> 
         file = screen(monkeypatch, 80, live)
         console.wait("loading")
         console.say("said")
-        assert console._drawn is None
+        assert console._board is None
         assert list(console.track(range(3), "pictures", 3)) == [0, 1, 2]
         with console.bar("outer", 2) as advance:
             advance(1)
             assert list(console.track("ab", "inner")) == ["a", "b"]
-            assert (console._drawn is not None) == live
-        assert console._drawn is None
+            assert (console._board is not None) == live
+        assert console._board is None
         text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", file.getvalue())
         assert ("loading" in text and "pictures" in text) if live else text == "said\n"
+
+
+def test_a_bar_says_what_fits_and_breaks_no_word() -> None:
+    row = Row("epoch 10/10", 100, lambda: notes, done=20, started=0.0)
+    row.done = 60
+    notes = [
+        ["loss 0.1234 ▇▅▄▃▂▁", "loss 0.1234"],
+        ["best accuracy 0.9861 ▁▂▄▅▆█", "best 0.9861"],
+        ["12,345 images/s"],
+    ]
+    assert row.left(80.0) == 80.0  # 40 steps took 80 s
+    said = {width: line(row, width, 80.0, no_color=True).plain for width in (120, 80, 60, 45, 20)}
+    assert said[120].split("  ")[-1] == "12,345 images/s"
+    assert said[80] == "epoch 10/10  ━━━━━━      1:20  loss 0.1234 ▇▅▄▃▂▁  best accuracy 0.9861 ▁▂▄▅▆█"
+    assert said[60] == "epoch 10/10  ━━━━━━      1:20  loss 0.1234  best 0.9861"
+    assert said[45] == "epoch 10/10  ━━━━━━      1:20  loss 0.1234"
+    assert all(len(text) < width for width, text in said.items())
+    assert line(row, 80, 80.0, plain=True).plain.isascii()
+    assert curve([2.0, 1.0, float("nan"), 0.0]) == "█▅▁"
+    assert curve([0.5] * 100) == "▁" * 6
+
+
+def test_a_training_says_once_that_it_will_take_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "terminal", Console(width=160, soft_wrap=True, highlight=False, markup=False))
+    clock = iter(range(0, 10_000, 4))  # four seconds a step
+    monkeypatch.setattr("dlrun.callback.progress.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    progress = Progress(image_size=128)
+    trainer: Any = SimpleNamespace(
+        cursor=SimpleNamespace(step=0), extent=SimpleNamespace(last_step=400, last_epoch=40), options=SimpleNamespace()
+    )
+    trainer.options.steps = None
+    progress.on_phase_start(trainer)
+    for step in range(1, 20):
+        trainer.cursor.step = step
+        progress.on_step_end(trainer)
+    said = "about 26 min to go at this speed; dataset.image_size=64 or trainer.epochs=1 makes it shorter\n"
+    assert capsys.readouterr().out == said
+    assert pace.advice(10_000, 900, 0, 32) == "about 2.8 h to go at this speed; trainer.steps=5 makes it shorter"
 
 
 def test_no_color_has_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,10 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from rich import progress as bars
-
 from dlrun import console
+from dlrun.bars import Row, curve
 from dlrun.callback.callback import Callback, StepLog
+from dlrun.callback.pace import LONG, Pace, advice
 
 if TYPE_CHECKING:
     from dlrun.task.task import Scores
@@ -19,53 +19,70 @@ LINES = 20
 """Epochs that have a line each; of more, about so many have one."""
 SECONDS = 10.0
 """An epoch that ends so long after the last line has one anyway."""
-WIDE = 110
-"""Columns of a terminal from which the bar shows all that it knows."""
 
 
 class Progress(Callback):
-    """On a terminal a bar with loss, metric, images per second and time left; everywhere lines for the epochs."""
+    """On a terminal a bar with time left, loss, metric and best so far; everywhere lines for the epochs.
 
-    def __init__(self) -> None:
-        self._bar = bars.Progress(
-            bars.TextColumn("{task.description}"),
-            *columns(console.terminal.width),
-            console=console.terminal,
-            refresh_per_second=4,
-            disable=not console.is_live(),
-            transient=True,
-        )
-        self._task = self._bar.add_task("", total=None, loss="", metric="", speed="")
+    Args:
+        image_size: pixels of the images; None where smaller ones cannot be chosen.
+    """
+
+    def __init__(self, image_size: int | None = None) -> None:
+        self._row: Row | None = None
+        self._notes: list[list[str]] = []
+        self._losses: list[float] = []
+        self._values: list[float] = []  # of the metric that chooses the checkpoint
         self._started = self._said = time.perf_counter()
         self._images, self._seconds = 0, 0.0
+        self._pace: Pace | None = None
+        self._image_size = image_size
 
     def on_phase_start(self, trainer: Trainer) -> None:
         """Start the bar."""
+        self.close()
         console.rest()
-        self._bar.update(self._task, total=trainer.extent.last_step, completed=trainer.cursor.step)
-        self._bar.start()
+        last, step = trainer.extent.last_step, trainer.cursor.step
+        self._row = console.draw(Row("", last, lambda: self._notes, done=step))
+        if self._pace is None or self._pace.is_open:
+            self._pace = Pace(last)
 
     def on_epoch_start(self, trainer: Trainer) -> None:
         """Name the epoch."""
         self._started, self._images, self._seconds = time.perf_counter(), 0, 0.0
-        self._bar.update(self._task, description=f"epoch {trainer.cursor.epoch + 1}/{trainer.extent.last_epoch}")
+        if self._row is not None:
+            self._row.what = f"epoch {trainer.cursor.epoch + 1}/{trainer.extent.last_epoch}"
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        """Say once that a training will take long."""
+        pace = self._pace
+        if pace is None or not pace.is_open:
+            return
+        seconds = pace.left(trainer.cursor.step, time.perf_counter())
+        if seconds is not None and seconds >= LONG:
+            epochs = 0 if trainer.options.steps else trainer.extent.last_epoch
+            console.say(advice(seconds, pace.last, epochs, self._image_size))
 
     def on_log(self, trainer: Trainer, log: StepLog) -> None:
         """Move the bar."""
-        loss = log.losses[-1]
-        self._bar.update(
-            self._task,
-            completed=trainer.cursor.step,
-            loss=f"loss {loss:.4f}",
-            speed=f"{log.images_per_second:,.0f} images/s",
-        )
         self._images += sum(log.examples)
         self._seconds += log.seconds
+        if self._row is None:
+            return
+        self._row.done = trainer.cursor.step
+        self._losses += log.losses
+        loss = f"loss {log.losses[-1]:.4f}"
+        best, name = trainer.cursor.best, trainer.monitor.partition("/")[2]
+        self._notes = [
+            [f"{loss} {curve(self._losses)}".strip(), loss],
+            [] if best is None else [f"best {name} {best:.4f} {curve(self._values)}".strip(), f"best {best:.4f}"],
+            [f"{log.images_per_second:,.0f} images/s"],
+        ]
 
     def on_epoch_end(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
-        """Print the epoch's line, and keep the metric that chooses the checkpoint beside the bar."""
+        """Print the epoch's line."""
         if trainer.monitor in metrics:
-            self._bar.update(self._task, metric=f"{trainer.monitor} {metrics[trainer.monitor]:.4f}")
+            self._values.append(metrics[trainer.monitor])
         now, epoch, last = time.perf_counter(), trainer.cursor.epoch, trainer.extent.last_epoch
         if not (has_line(epoch, last) or trainer.cursor.stopped or now - self._said >= SECONDS):
             return
@@ -80,24 +97,15 @@ class Progress(Callback):
 
     def on_test_end(self, trainer: Trainer, metrics: dict[str, float], scores: Scores) -> None:
         """Take the bar away, and print the test's line."""
-        self._bar.stop()
+        self.close()
         first, *others = (f"{name} {value:.4f}" for name, value in metrics.items())
         console.row([f"best epoch {trainer.cursor.best_epoch}: {first}", *others])
 
     def close(self) -> None:
         """Take the bar away."""
-        self._bar.stop()
-
-
-def columns(width: int) -> list[bars.ProgressColumn]:
-    """What the bar shows on a terminal of so many columns, the epoch and what is to come of it left out."""
-    left = bars.TimeRemainingColumn(elapsed_when_finished=True)
-    loss, metric, speed = (bars.TextColumn(f"{{task.fields[{name}]}}") for name in ("loss", "metric", "speed"))
-    if width < console.NARROW:
-        return [bars.BarColumn(10), loss, left]
-    if width < WIDE:
-        return [bars.BarColumn(12), loss, metric, left]
-    return [bars.BarColumn(), bars.MofNCompleteColumn(), loss, metric, speed, left]
+        if self._row is not None:
+            console.clear(self._row)
+            self._row = None
 
 
 def has_line(epoch: int, last: int) -> bool:

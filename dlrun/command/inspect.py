@@ -27,8 +27,9 @@ MIB = 2**20
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Inspect the config's model on the meta device; returns what goes into ``result.json``."""
     check_targets(config)
-    if config.dataset.num_classes is None:
-        raise UserError("dataset.num_classes: known only from the data; expected dataset.num_classes=N")
+    for key in ("num_classes", "image_size"):
+        if config.dataset[key] is None:
+            raise UserError(f"dataset.{key}: known only from the data; expected dataset.{key}=N")
     place = torch.device("meta")
     with place:
         single = build.layer(config)

@@ -38,8 +38,8 @@ class Data:
     regions: Tensor | None = None
     """Where each class is in the test images, bool (N, K, H, W), if that is known."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """What only the data says, by key of the config section ``dataset``: ``num_classes``, and ``mean``, ``std`` and
-    ``shape`` where the section leaves them null."""
+    """What only the data says, by key of the config section ``dataset``: ``num_classes``, and ``image_size``, ``mean``,
+    ``std`` and ``shape`` where the section leaves them null."""
 
     def evaluation(self, split: str, limit: int | None = None) -> Loader:
         """The split called train, val or test, in order and not augmented, or a part of it.

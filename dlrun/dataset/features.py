@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from rich import progress as bars
 from torch import Tensor, nn
 
 from dlrun import console, interrupt
@@ -184,8 +183,9 @@ class Cache:
         features = torch.empty(0)
         done: set[bytes] = set()  # an image that occurs twice is computed once
         started, total = time.perf_counter(), count * len(place)
-        with feature_bar(total) as bar:
-            task = bar.add_task("features", total=total, speed="")
+        if not console.is_live():
+            console.say(f"computing features: {total:,} images")
+        with console.bar("features", total) as advance:
             for loader, some in zip(loaders, digests, strict=True):
                 first = {one: number for number, one in reversed(list(enumerate(some))) if one not in done}
                 new = sorted(first.values())
@@ -208,28 +208,11 @@ class Cache:
                             features = torch.empty(count, len(place), found.shape[1])
                         features[view, numbers[start : start + len(found)]] = found
                         start += len(found)
-                        bar.update(task, advance=len(found), speed=f"{bar.tasks[task].speed or 0:,.0f} images/s")
+                        advance(len(found))
                 done.update(first)
         seconds = time.perf_counter() - started
         console.say(f"features of {total:,} images in {seconds:.1f} s: {total / max(seconds, 1e-9):,.1f} images/s")
         return features
-
-
-def feature_bar(total: int) -> bars.Progress:
-    """A bar with images per second and time left on a terminal; elsewhere it says once what is going on."""
-    console.rest()
-    if not console.is_live():
-        console.say(f"computing features: {total:,} images")
-    return bars.Progress(
-        bars.TextColumn("{task.description}"),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TextColumn("{task.fields[speed]}"),
-        bars.TimeRemainingColumn(),
-        console=console.terminal,
-        disable=not console.is_live(),
-        transient=True,
-    )
 
 
 def image_digests(source: Source) -> list[bytes]:

@@ -81,6 +81,16 @@ def read_image(path: Path, channels: int = 3, image_size: int | None = None) -> 
     return torch.from_numpy(pixels).view(*pixels.shape[:2], channels).permute(2, 0, 1)
 
 
+def side(path: Path) -> int:
+    """The shorter side of an image in pixels, by the file's header.
+
+    Raises:
+        UserError: as :func:`read_image`.
+    """
+    with _opened(path) as file:
+        return min(file.size)
+
+
 def check_header(path: Path) -> None:
     """Refuse most files that :func:`read_image` refuses, without decoding the pixels."""
     with _opened(path) as file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ from dlrun import console
 from dlrun.dataset import folder_tree
 from dlrun.dataset.batch import Batch
 from dlrun.dataset.image_file import check_header, read_image
+from dlrun.dataset.image_side import moderate
 from dlrun.dataset.source import Splits, stratified
 from dlrun.errors import UserError
 from dlrun.paths import shown
@@ -55,7 +56,7 @@ class FileSource:
 
 def load(
     root: str,
-    image_size: int,
+    image_size: int | None,
     channels: int = 3,
     test_fraction: float = 0.2,
     seed: int = 0,
@@ -68,7 +69,7 @@ def load(
 
     Args:
         root: the folder.
-        image_size: extent of the images that are made of the files.
+        image_size: extent of the images that are made of the files; None chooses a moderate one by the files.
         channels: 1 or 3.
         test_fraction: of the images, for the test.
         seed: of this split.
@@ -90,20 +91,21 @@ def load(
         found = f"one class ({classes[0]})" if classes else "no class folders"
         top = shown(places["train"])
         raise UserError(f"dataset.root={shown(root)}: {found} in {top}; expected two or more folders of images")
-    sources = {}
-    for split, place in places.items():
-        source = _files(place, classes, image_size, channels)
+    sources = {split: _files(place, classes, image_size or 0, channels) for split, place in places.items()}
+    if image_size is None:
+        image_size = moderate(sources["train"].paths)
+        sources = {split: replace(source, image_size=image_size) for split, source in sources.items()}
+    for split, source in sources.items():
         if on_error == "skip":
-            source = _readable(source)
+            sources[split] = _readable(source)
         else:
             with ThreadPoolExecutor() as pool:
                 list(pool.map(_check_header, source.paths))
-        sources[split] = source
     if "test" not in sources:
         rest, held_out = stratified(sources["train"].targets, test_fraction, seed)
         sources["test"] = sources["train"].subset(held_out)
         sources["train"] = sources["train"].subset(rest)
-    return Splits(sources["train"], sources["test"], classes, sources.get("val"))
+    return Splits(sources["train"], sources["test"], classes, sources.get("val"), image_size=image_size)
 
 
 def _files(folder: Path, classes: list[str], image_size: int, channels: int) -> FileSource:

@@ -83,6 +83,8 @@ class Splits:
     """Where each class is in the test images, bool (N, K, H, W), if that is known: explanations are held against it."""
     fields: dict[str, Field] = field(default_factory=images)
     """What each named tensor is; the first is what the network reads."""
+    image_size: int | None = None
+    """Side of the images in pixels, where the source has chosen it."""
 
 
 def labelled(images: Tensor, targets: Tensor) -> TensorSource:

@@ -30,12 +30,18 @@ def outlast(launcher: Any, plan: Plan) -> None:
         launcher: Hydra's, by joblib.
         plan: of the sweep, whose folder is there.
     """
-    launcher.joblib = {**launcher.joblib, "initializer": begin_worker, "initargs": (os.getpid(),)}
+    launcher.joblib = {**launcher.joblib, "initializer": begin_worker, "initargs": (os.getpid(), console.is_live())}
     launcher.launch = partial(_launch, launcher.launch, plan)
 
 
-def begin_worker(parent: int) -> None:
-    """Make this process a worker of another: it ends with that, and its output may have lost its reader."""
+def begin_worker(parent: int, hushed: bool = False) -> None:
+    """Make this process a worker of another: it ends with that, and its output may have lost its reader.
+
+    Args:
+        parent: the other.
+        hushed: that shows on a terminal how its workers fare, so that they say it to their logs alone.
+    """
+    console.hush(hushed)
     interrupt.work_for(parent)
     output.tolerate()
 

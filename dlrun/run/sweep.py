@@ -22,6 +22,7 @@ from dlrun.files import remove_leftovers, write_whole
 from dlrun.run.folder import locked, read_result
 from dlrun.run.sweep_figures import draw
 from dlrun.run.sweep_table import table_rows, update
+from dlrun.run.sweep_view import watching
 
 
 def run_sweep(plan: Plan, start: Callable[[], Exception | None]) -> int:
@@ -49,7 +50,8 @@ def run_sweep(plan: Plan, start: Callable[[], Exception | None]) -> int:
         if about := header.introduction(choices(plan.full.hydra)):
             console.say(about)
         write_whole(folder / "sweep.yaml", OmegaConf.to_yaml({"swept": plan.swept, "config": base}))
-        failure = start()
+        with watching(plan):
+            failure = start()
         if failure is not None:
             raise failure
         console.say(*update(folder), f"sweep folder: {folder}")

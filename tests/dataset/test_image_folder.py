@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 
 from dlrun.dataset.image_folder import FileSource, load
@@ -228,6 +229,44 @@ def test_a_training_without_the_unreadable_files_is_the_same_as_if_they_were_not
     assert warning in ended.out
     assert warning in Path("other/log.txt").read_text()
     assert Path("other/metrics.csv").read_text() == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "chosen"),
+    [([(32, 32)], 32), ([(50, 60), (90, 51), (54, 70)], 48), ([(640, 480), (3024, 4032)], 96), ([(28, 300)], 28)],
+)
+def test_the_size_is_chosen_by_the_images(tmp_path: Path, sizes: list[tuple[int, int]], chosen: int) -> None:
+    for name in ("cat", "dog"):
+        for number, size in enumerate(sizes):
+            picture(tmp_path / name / f"{number}.png", size=size)
+    assert load(str(tmp_path), None, test_fraction=0).image_size == chosen
+    assert load(str(tmp_path), 20, test_fraction=0).image_size == 20
+
+
+def test_a_training_takes_the_size_of_the_images_unless_something_fixes_it(dlrun: Dlrun) -> None:
+    for name in ("cat", "dog"):
+        for number in range(8):
+            picture(Path("photos") / name / f"{number}.png", size=(10 + number, 12))
+    cut(Path("photos/cat/broken.png"))
+    mine = ("train", "dataset=image_folder", "dataset.root=photos", "dataset.on_error=skip", "model=linear", *QUICK[2:])
+    ended = dlrun(*mine, "hydra.run.dir=a")
+    said = "dataset.image_size=12, chosen by the images, whose shorter sides have 10 to 32 pixels"
+    assert ended.out.count(said) == 1
+    config = OmegaConf.load("a/config.yaml")
+    assert (config.dataset.image_size, config.dataset.resize_size, config.model.image_size) == (12, 12, 12)
+    assert config.dataset.source.image_size == 12
+    again = dlrun("train", "run=a", "trainer.epochs=3")
+    assert again.status == 0, again.err
+    assert "chosen" not in again.out + dlrun("evaluate", "run=a", "dataset.root=photos").out
+    assert "chosen" not in dlrun(*mine, "dataset.image_size=8", "hydra.run.dir=b").out
+    assert OmegaConf.load("b/config.yaml").dataset.image_size == 8
+    sized = dlrun(*mine, "dataset.resize_size=16", "hydra.run.dir=c")
+    assert sized.status == 0, sized.err
+    assert OmegaConf.load("c/config.yaml").dataset.image_size == 16
+    weights = ("weights=a/checkpoints/best.pt", "hydra.run.dir=d")
+    refused = dlrun(*mine, *weights)  # most weights in files are of ImageNet, with its size
+    assert "150528" in refused.err  # 3 x 224 x 224
+    assert dlrun(*mine, *weights, "dataset.image_size=12").status == 0
 
 
 def test_only_the_two_ways_with_errors_are_taken(dlrun: Dlrun) -> None:
