@@ -16,7 +16,7 @@ from torch import nn
 from dlrun import weights
 from dlrun.attack.attack import Attack
 from dlrun.callback.callback import Callback
-from dlrun.compute import device, seeding
+from dlrun.compute import compiler, device, seeding
 from dlrun.compute.precision import Precision
 from dlrun.config.frozen import updated
 from dlrun.config.targets import check_targets
@@ -279,6 +279,8 @@ def optimizers(
     Raises:
         UserError: the network has no part of a player's name.
     """
+    if not config.trainer.compile:
+        compiler.spare()
     made = {}
     for player in task.players:
         if player and not isinstance(getattr(model.network, player, None), nn.Module):

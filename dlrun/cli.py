@@ -73,7 +73,7 @@ def run(arguments: list[str]) -> int:
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
     if verb in ("-h", "--help", "help"):
         print(help.topic(rest[0], rest[1:]) if rest else help.overview())
-    elif verb == "--version":
+    elif "--version" in (verb, *rest):
         print(f"dlrun {__version__}")
     elif verb == "completion":
         from dlrun.config import completion
@@ -93,7 +93,7 @@ def run(arguments: list[str]) -> int:
         after = rest[topics[0] + 1 :]
         about = after[0] if after and not after[0].startswith("-") else ""
         print(help.section(verb, about, rest) if about else help.verb(verb, rest))
-    elif verb == "reproduce" and not rest:
+    elif verb == "reproduce" and rest in ([], ["list"], ["--list"]):
         print(help.experiments())
     elif verb == "lesson" and not rest:
         print(help.lessons())

@@ -24,7 +24,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from dlrun import interrupt
-from dlrun.bars import Board, Row
+from dlrun.run.bars import Board, Row
 from dlrun.run.output import Tolerant, text_to
 
 Item = TypeVar("Item")
@@ -72,11 +72,11 @@ def row(cells: Sequence[str], short: Sequence[str] = ()) -> None:
         cells: of the whole line.
         short: those that are shown in its place where it does not fit.
     """
+    rest()
     line = "  ".join(cells)
     note(line)
     if _hushed:
         return
-    rest()
     if terminal.is_terminal and len(line) >= terminal.width:
         line = fold(short or cells, terminal.width)
     terminal.print(line)

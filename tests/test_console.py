@@ -17,11 +17,11 @@ from torch import nn
 
 from dlrun import console
 from dlrun.attack.pgd import PGD
-from dlrun.bars import Row, curve, line
 from dlrun.callback import pace
 from dlrun.callback.progress import Progress, has_line
 from dlrun.interrupt import Interrupted
 from dlrun.run import closing
+from dlrun.run.bars import Row, curve, line
 from tests.conftest import QUICK, Dlrun
 
 METRICS = {"train/loss": 0.67824, "train/accuracy": 0.78131, "val/loss": 0.40302, "val/accuracy": 0.89581}

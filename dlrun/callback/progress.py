@@ -7,9 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 from dlrun import console
-from dlrun.bars import Row, curve
 from dlrun.callback.callback import Callback, StepLog
 from dlrun.callback.pace import LONG, Pace, advice
+from dlrun.run.bars import Row, curve
 
 if TYPE_CHECKING:
     from dlrun.task.task import Scores

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 import io
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,8 +82,10 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / paths.ASIDE).exists():
         (folder / paths.ASIDE).touch()  # none of these runs is run=last
-    for found in chosen:
-        outcomes.append(reproduce(found, folder / found.name, config.fresh))
+    began = time.time()
+    for number, found in enumerate(chosen, 1):
+        part = f"{number} {len(chosen)} {began}"
+        outcomes.append(reproduce(found, folder / found.name, config.fresh, part))
         write_report(outcomes, run.path / REPORT)
     rows = [row for outcome in outcomes for row in outcome.rows]
     table = Table(*COLUMNS)
@@ -117,15 +121,15 @@ def is_embedded(found: Experiment) -> bool:
     return "root" not in config.dataset.source
 
 
-def reproduce(found: Experiment, folder: Path, fresh: bool) -> Outcome:
-    """Run an experiment in a folder, or go on with what is there."""
+def reproduce(found: Experiment, folder: Path, fresh: bool, part: str) -> Outcome:
+    """Run an experiment in a folder, or go on with what is there; ``part`` is its place among all, for the bar."""
     if fresh or (found.verb != "train" and not is_completed(folder)):
         shutil.rmtree(folder, ignore_errors=True)
     outcome = Outcome(found, folder)
     if found.verb == "train" or not is_completed(folder):
         console.say(f"--- {found.name}: {found.title}")
         places = [f"hydra.{kind}.dir={quoted(folder)}" for kind in ("run", "sweep")]
-        status, outcome.error = call([found.verb, found.choice, *places])
+        status, outcome.error = call([found.verb, found.choice, *places], part)
         if status != 2:  # a run that failed, or did not meet its bounds, says so in its result
             outcome.error = ""
     if (folder / "result.json").exists():
@@ -137,10 +141,11 @@ def reproduce(found: Experiment, folder: Path, fresh: bool) -> Outcome:
     return outcome
 
 
-def call(arguments: list[str]) -> tuple[int, str]:
+def call(arguments: list[str], part: str) -> tuple[int, str]:
     """Run a command line of dlrun in a process of its own; returns its exit status and its last line of errors."""
     command = [sys.executable, "-m", "dlrun", *arguments]
-    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    environment = {**os.environ, console.PART: part}
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, env=environment)
     print(ended.stderr, end="", file=sys.stderr)
     return ended.returncode, (ended.stderr.strip().splitlines() or [""])[-1]
 

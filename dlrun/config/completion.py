@@ -1,6 +1,6 @@
 """Completion of words in a shell: ``eval "$(dlrun completion bash)"``.
 
-A shell asks ``dlrun completion words LINE``, with the line up to the cursor; the answer is Hydra's own for overrides.
+A shell asks ``dlrun completion words LINE``, with the line up to the cursor; the answer is read off the config files.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import re
 
 from dlrun import paths
 from dlrun.config import described
+from dlrun.config.help import CONFIG_DIR, value_after
+from dlrun.config.vocabulary import Vocabulary
 from dlrun.config.words import FLAGS
 from dlrun.errors import UserError, suggest
 
@@ -114,21 +116,43 @@ def runs() -> list[str]:
 
 
 def overrides(verb: str, before: list[str], last: str) -> list[str]:
-    """Groups, choices and keys, as Hydra completes them for what stands before."""
+    """Groups, choices, and keys with their values, for what stands before: read off the files, without Hydra."""
+    if last.startswith("hydra"):
+        return of_hydra(verb, last)
+    known = Vocabulary(verb, value_after(before, CONFIG_DIR))
+    known.choose(before)
+    name, equals, value = last.partition("=")
+    if equals and name in known.choices:
+        return [f"{name}={choice} " for choice in known.choices[name] if choice.startswith(value)]
+    values = keys(known)
+    if equals:
+        default = values.get(name, "")
+        return [f"{name}={default} "] if re.fullmatch(r"[\w.+-]+", default) and default.startswith(value) else []
+    found = {f"{group}=" for group in known.choices} | {"hydra.", "hydra/"}
+    for key in [key for key in values if key.startswith(last) and key != "verb"]:
+        head, dot, _ = key[len(last) :].partition(".")
+        is_section = any(other.startswith(f"{last}{head}.") for other in values)
+        found.add(f"{last}{head}{'.' if dot or is_section else '='}")
+    return sorted(word for word in found if word.startswith(last))
+
+
+def keys(known: Vocabulary) -> dict[str, str]:
+    """The keys of a verb's config with their values, those of the choices that are made among them."""
+    found: dict[str, str] = {}
+    for group, choices in known.choices.items():
+        file = choices.get(known.chosen[group])
+        found |= {f"{group}.{key.name}": key.value for key in described.of_choice(file).values()} if file else {}
+    for name in ("_base", known.verb):
+        found |= {key.name: key.value for key in described.keys(paths.configs() / f"{name}.yaml")}
+    return found
+
+
+def of_hydra(verb: str, last: str) -> list[str]:
+    """Keys of Hydra's own part, as it completes them."""
     from hydra.plugins.completion_plugin import DefaultCompletionPlugin
 
     from dlrun.config.compose import hydra_of
-    from dlrun.config.help import CONFIG_DIR, value_after
-    from dlrun.config.vocabulary import Vocabulary
 
-    own = value_after(before, CONFIG_DIR)
-    given = [word for word in before if "=" in word and not word.startswith(("-", "run="))]
-    try:
-        with hydra_of(own) as hydra:
-            found = DefaultCompletionPlugin(hydra.config_loader)._query(verb, " ".join([*given, last]) or " ")
-    except Exception:  # a line that is not understood yet
-        return []
-    # Hydra offers the groups of all verbs, and files that choices build on.
-    top = {*Vocabulary(verb).top, "hydra"} - {"verb"}
-    known = [word for word in found if "=_" not in word and re.split(r"[.=/ ]", word.lstrip("+~"))[0] in top]
-    return [word if word.endswith(("=", ".", "/")) else f"{word} " for word in known]
+    with hydra_of(None) as hydra:
+        found = DefaultCompletionPlugin(hydra.config_loader)._query(verb, last)
+    return [word if word.endswith(("=", ".", "/")) else f"{word} " for word in found]

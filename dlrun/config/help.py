@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from dlrun import __version__, paths
 from dlrun.errors import UserError, suggest
 
@@ -93,7 +95,9 @@ def section(verb: str, topic: str, arguments: list[str]) -> str:
     group, _, choice = topic.partition("=")
     of_verb = list(described.keys(paths.configs() / f"{verb}.yaml"))
     if group not in defaults:
-        keys = [key for key in of_verb if key.name == group or key.name.startswith(f"{group}.")]
+        of_base = list(described.keys(paths.configs() / "_base.yaml"))
+        keys = [key for key in [*of_verb, *of_base] if key.name == group or key.name.startswith(f"{group}.")]
+        keys = keys or _named(group, verb, own)
         if not keys:
             sections = {key.name.split(".")[0] for key in of_verb} | set(defaults)
             raise UserError(f"--help {topic}: no such group or key of dlrun {verb}; {suggest(group, sections)}")
@@ -114,6 +118,20 @@ def section(verb: str, topic: str, arguments: list[str]) -> str:
     if group == "lesson" and files[chosen].parent == paths.configs() / group:
         title = about(chosen, group)
     return f"{title}\n\n{_table(keys)}"
+
+
+def _named(name: str, verb: str, config_dir: str | None) -> list[described.Key]:
+    """The keys within a verb's groups that have a name, dotted or its last part, of the choices made by default."""
+    from dlrun.config import described
+
+    found = []
+    for group, choice in described.defaults(verb).items():
+        file = described.choices(group, config_dir).get(choice)
+        for key in described.of_choice(file).values() if file else ():
+            whole = f"{group}.{key.name}"
+            if name in (whole, key.name.rpartition(".")[2]):
+                found.append(key._replace(name=whole))
+    return found
 
 
 def about(name: str, group: str = "experiment") -> str:
@@ -172,6 +190,9 @@ def topic(word: str, arguments: list[str]) -> str:
     if word in paths.verbs():
         return section(word, arguments[0], arguments) if arguments else verb(word, [])
     group = word.partition("=")[0]
+    if group not in described.defaults("train"):
+        with suppress(UserError):
+            return section("train", word, arguments)
     having = [name for name in paths.verbs() if group in described.defaults(name)]
     if not having and (places := Vocabulary("train").places(word)):
         return "\n\n".join(section("train", place, arguments) for place in places)

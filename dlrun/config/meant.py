@@ -18,7 +18,7 @@ PLAIN = re.compile(r"[^\s{}()$='\"\\]+")
 """A value that names choices: one, or several with commas or in brackets."""
 CALL = re.compile(r"[A-Z]\w*\(.*\)")
 """A value such as ``Conv2d(8, 16, 3)``: Hydra takes it in quotes alone, its own functions are in small letters."""
-ALIKE = {"last": "run=last", "all": "all=true"}
+ALIKE = {"last": "run=last", "best": "run=last", "latest": "run=last", "all": "all=true", "onnx": "format=onnx"}
 """Bare words that are no choice and no file."""
 WEIGHTS = (".pt", ".pth", ".safetensors")
 
@@ -56,11 +56,13 @@ class _Reader:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.known = vocabulary
+        self.sweeps = False
         self.faults: list[str] = []
 
     def read(self, arguments: list[str]) -> list[str]:
         """The words as they were meant."""
         self.known.choose(arguments)
+        self.sweeps = bool({"-m", "--multirun"} & {*arguments})
         made: list[str] = []
         rest = list(arguments)
         while rest:
@@ -68,11 +70,11 @@ class _Reader:
             if word.startswith("-"):
                 made += self._flag(word, rest)
             elif "=" in word:
-                made.append(self._override(word))
+                made += self._override(word)
             elif word.startswith("~") or (self.known.verb == "reproduce" and word not in ALIKE):
                 made.append(word)  # what is left out; the name of an experiment
             else:
-                made += self._bare(word, rest)
+                made += self._taken(self._bare(word, rest), made)
         if self.faults:
             raise UserError("\n".join(self.faults))
         return made
@@ -85,26 +87,57 @@ class _Reader:
         if not equals and rest and "=" not in rest[0] and not rest[0].startswith("-"):
             value = rest.pop(0)
         hint = self.known.hint(name.lstrip("-").replace("-", "_"), value)
+        if not hint and words.VERBS.get(words.plain(name), "").endswith("--help"):
+            hint = f"expected {words.VERBS[words.plain(name)]}"
         shown = word if equals else f"{word} {value}".strip()
         self.faults.append(f"{shown}: no such flag; {hint or suggest(name, words.FLAGS)}")
         return []
 
-    def _override(self, word: str) -> str:
+    def _taken(self, found: list[str], before: list[str]) -> list[str]:
+        """What a bare word stands for; a fault if another word before it has chosen for the same group."""
+        for word in found:
+            group, _, name = word.partition("=")
+            for other in [one for one in before if one.startswith(f"{group}=") and one != word]:
+                both = f"{group}={other.partition('=')[2]},{name}"
+                one = "a folder with both" if group == "input" else "one of them"
+                self.faults.append(f"{other} {word}: two for one run; expected {one}, or -m {both}")
+        return found
+
+    def _override(self, word: str) -> list[str]:
         """An override with its choice as the files spell it."""
         text, _, value = word.partition("=")
         key = text.lstrip("+~")
+        if value.endswith(",") and value != ",":
+            self.faults.append(f"{word}: expected {word.rstrip(',')}, without the comma")
+            return []
+        if self.sweeps and (several := _as_range(value)):
+            self.faults.append(f"{word}: expected {text}={several}")
+            return []
+        if instead := words.VALUES.get(key, {}).get(words.plain(value)):
+            self.faults.append(f"{word}: expected {instead}")
+            return []
+        if key == "dataset" and key in self.known.choices and (folder := self._folder(value)):
+            return [f"{text}=image_folder", f"dataset.root={folder}"]
         if key in self.known.choices and PLAIN.fullmatch(value):
-            return f"{text}={self._chosen(key, value)}"
+            return [f"{text}={self._chosen(key, value)}"]
         if CALL.fullmatch(value):
             quote = '"' if "'" in value else "'"
-            return f"{text}={quote}{value}{quote}"
+            return [f"{text}={quote}{value}{quote}"]
         top = re.split(r"[.@:/]", key)[0]
         mistyped = top != key and nearest(top, self.known.top)  # which Hydra's config tells more about
         if top and top != "hydra" and top not in self.known.top and not text.startswith("~") and not mistyped:
             hint = self.known.hint(key, value)
+            if hint and "," in value and value[0] != "[" and not self.sweeps:
+                hint = hint.replace("expected ", "expected -m ")
             if hint:
                 self.faults.append(f"{word}: no such key; {hint}")
-        return word
+        return [word]
+
+    def _folder(self, value: str) -> str:
+        """A folder that stands in the place of a dataset's name, as it is typed; empty where it is none."""
+        if value in self.known.choices["dataset"] or not Path(value).expanduser().is_dir():
+            return ""
+        return _quoted(str(Path(value).expanduser()))
 
     def _chosen(self, group: str, value: str) -> str:
         """The choices of a value such as ``lenet,MLP``; one of another tool's name is a fault."""
@@ -114,7 +147,12 @@ class _Reader:
             self.faults.append(f"{group}={value}: no such choice; expected {group}={meant}")
             return value
         for name in [name for name in named if not self.known.has(group, named[name][0])]:
-            self.faults.append(f"{group}={name}: no such choice; {suggest(name, self.known.choices[group])}")
+            hint = suggest(name, self.known.choices[group])
+            if group == "model" and words.plain(name).startswith(tuple(map(words.plain, words.BACKBONES))):
+                hint = f"expected model=finetuned model.backbone={name}; dlrun finetune has its trained weights too"
+            elif group == "dataset" and re.search(r"[/~\\]", name):
+                hint = "nor is there such a folder of images"
+            self.faults.append(f"{group}={name}: no such choice; {hint}")
         return re.sub(r"[^\[\],]+", lambda found: named[found[0]][0], value)
 
     def _bare(self, word: str, rest: list[str]) -> list[str]:
@@ -129,6 +167,10 @@ class _Reader:
         if not colon and self.known.is_key(word) and rest and "=" not in rest[0] and not rest[0].startswith("-"):
             value = rest.pop(0)
             word = f"{word} {value}"
+        stem = Path(word).stem if Path(word).suffix in (".yaml", ".yml") else ""
+        if stem and (places := self.known.places(stem)):
+            self.faults.append(f"{word}: expected {' or '.join(places)}")
+            return []
         hint = self.known.hint("config" if Path(word).suffix in (".yaml", ".yml") else key, value)
         self.faults.append(f"{word}: {hint or self._nearest(word)}")
         return []
@@ -142,7 +184,7 @@ class _Reader:
         yield from self.known.places(word)
         if not path.exists():
             return
-        value = word if re.fullmatch(r"[\w./+-]+", word) else f"'{word}'"
+        value = _quoted(word)
         if (path / "config.yaml").is_file() and "run" in top:
             yield f"run={value}"
         elif path.suffix in WEIGHTS and "weights" in top:
@@ -161,3 +203,22 @@ class _Reader:
             return f"not understood; did you mean {places[near]}?"
         what = "no such file or folder" if {"input", "dataset"} & {*self.known.top} else "not understood"
         return f"{what}, nor a choice of a group; expected KEY=VALUE; dlrun {self.known.verb} --help lists the keys"
+
+
+def _quoted(path: str) -> str:
+    """A path in the grammar of Hydra."""
+    return path if re.fullmatch(r"[\w./+-]+", path) else f"'{path}'"
+
+
+def _as_range(value: str) -> str:
+    """Several values as Hydra writes them, where they are written as other tools do; empty for others.
+
+    Example:
+        >>> _as_range("1-3"), _as_range("0.1:0.5:0.1"), _as_range("3")
+        ('range(1,4)', 'range(0.1,0.5,0.1)', '')
+    """
+    if whole := re.fullmatch(r"(\d+)(?:-|\.\.)(\d+)", value):
+        return f"range({whole[1]},{int(whole[2]) + 1})"
+    number = r"[\d.]+(?:e-?\d+)?"
+    steps = re.fullmatch(rf"({number}):({number}):({number})", value)
+    return f"range({','.join(steps.groups())})" if steps else ""

@@ -70,9 +70,13 @@ def how_to_choose(group: str, takes_run: bool) -> str:
     """What to type where neither a run nor the model or dataset is named."""
     if not takes_run:
         return f"{group}=NAME from the groups"
+    return f"{_newest()}, run=DIR, or {group}=NAME with weights=FILE"
+
+
+def _newest() -> str:
+    """How to name the newest run, or to get one."""
     last = paths.newest()
-    newest = f"run=last ({last})" if last else "dlrun train first, then run=last"
-    return f"{newest}, run=DIR, or {group}=NAME with weights=FILE"
+    return f"run=last ({last})" if last else "dlrun train first, then run=last"
 
 
 def as_json(value: Any) -> bytes:
@@ -166,7 +170,13 @@ def describe(key: str, fault: ErrorDetails) -> str:
     """One line for a fault that pydantic found: the key, its value, what was expected."""
     if fault["type"] == "missing":
         return f"{key}: missing; expected a value"
+    if key == "run" and fault["input"] is None:
+        return f"run: none given; expected {_newest()}, or run=DIR"
     expected = fault["msg"].replace("Input should be ", "expected ").replace("String should", "should")
+    if fault["type"] == "list_type":
+        expected = f"expected a list, such as [{fault['input']}]"
+    if fault["type"] in ("model_type", "model_attributes_type"):
+        expected = f"a section; expected {key}.KEY=VALUE, as --help {key.split('.')[0]} lists them"
     if fault["type"] == "string_pattern_mismatch" or (fault["type"] == "string_type" and key.endswith(".device")):
         expected = "expected auto, cpu, cuda, cuda:N or mps"
     return f"{key}={json.dumps(fault['input'], default=str)}: {expected}".replace('"', "'")

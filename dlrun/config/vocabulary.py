@@ -40,7 +40,10 @@ class Vocabulary:
             return name, None
         known = {words.plain(choice): choice for choice in self.choices[group]}
         same = known.get(words.plain(name))
-        return same or name, None if same else words.CHOICES.get(group, {}).get(words.plain(name))
+        theirs = words.CHOICES.get(group, {})
+        last = re.split(r"[./]", name.removesuffix(".yaml"))[-1]  # of torch.optim.Adam, timm/resnet50, xor.yaml
+        other = theirs.get(words.plain(name)) or known.get(words.plain(last)) or theirs.get(words.plain(last))
+        return same or name, None if same else other
 
     def has(self, group: str, name: str) -> bool:
         """Whether a group has such a choice, those that are not listed included; null is the choice of none."""
@@ -67,26 +70,35 @@ class Vocabulary:
             key: dotted, as it was typed.
             value: what was typed with it; may be empty.
         """
-        name = words.plain(key.rpartition(".")[2])
+        section, _, last = key.rpartition(".")
+        name = words.plain(last)
         if "." not in key and name in {words.plain(top) for top in self.top}:
             return self._with_value(next(top for top in sorted(self.top) if words.plain(top) == name) + "={}", value)
-        if name in words.NOTES:
-            return words.NOTES[name]
-        text = words.KEYS.get(name)
+        note = words.NOTES.get(words.plain(key)) or words.NOTES.get(name)
+        if note and words.plain(key) not in words.KEYS:
+            return note
+        text = words.KEYS.get(words.plain(key)) or words.KEYS.get(name)
         place = re.match(r"([a-z_]+)[.=]", text) if text else None
-        if text and (place is None or place[1] in {*self.top, "hydra"}):
+        target, _, shown = (text or "").partition("=")
+        if "." in target and target.rpartition(".")[2] in self.top:  # the verb has it at the top
+            return self._with_value(f"{target.rpartition('.')[2]}={shown}", value)
+        if text and not self._is_off(section, target) and (place is None or place[1] in {*self.top, "hydra"}):
             return self._with_value(text, value)
-        if below := self._below.get(name):
+        if below := {at: of for at, of in self._below.get(name, {}).items() if not self._is_off(section, at)}:
             active = {place: of for place, of in below.items() if self._is_active(place, of)}
-            shown = [f"{place}={value or 'VALUE'}{'' if active else self._of(place, of)}"
+            found = [f"{place}={value or 'VALUE'}{'' if active else self._of(place, of)}"
                      for place, of in (active or below).items()]  # fmt: skip
-            return f"expected {' or '.join(shown[:MOST])}"
+            return f"expected {' or '.join(found[:MOST])}"
         others = [verb for verb in paths.verbs() if key in {*described.defaults(verb), *top_keys(verb)}]
         return f"it is a key of dlrun {', '.join(others[:MOST])}" if others else None
 
     def _with_value(self, text: str, value: str) -> str:
         """A text of the tables with the value that was typed."""
         group = text.removesuffix("={}")
+        if text.startswith("run=DIR") and value in ("last", "true"):
+            return "expected run=last"
+        if text == "trainer.device=cuda:{}" and not value.isdigit():
+            return "expected trainer.device=cuda"
         if group == "run" and value.lower() in ("", "true", "yes", "1"):
             value = "last"
         if group in self.choices and not value:
@@ -107,10 +119,16 @@ class Vocabulary:
             for choice, file in choices.items():
                 for key in described.of_choice(file).values():
                     last = key.name.rpartition(".")[2]
-                    if key.value and not key.value.endswith(f".{last}}}"):  # what repeats another key is set there
+                    if (
+                        key.value and last != "_target_" and not key.value.endswith(f".{last}}}")
+                    ):  # what repeats another key is set there
                         places = found.setdefault(words.plain(last), {})
                         places.setdefault(f"{group}.{key.name}", []).append(choice)
         return found
+
+    def _is_off(self, section: str, key: str) -> bool:
+        """Whether a key is of a group that has no choice, where another group was named: it is not what was meant."""
+        return section in self.choices and self.chosen.get(key.split(".")[0]) == "null"
 
     def _is_active(self, place: str, choices: list[str]) -> bool:
         return not choices or self.chosen.get(place.split(".")[0]) in choices

@@ -24,7 +24,10 @@ def _by_word(lines: dict[str, str]) -> dict[str, str]:
 
 VERBS = _by_word(
     {
-        "fit learn run start experiment": "dlrun train",
+        "fit learn run start experiment new create trainpy python": "dlrun train",
+        "fitonecycle onecycle": "dlrun train scheduler=one_cycle",
+        "lrfind lrfinder findlr": "dlrun train -m optimizer.lr=0.1,0.03,0.01",
+        "last best latest": "dlrun evaluate run=last",
         "test eval score measure benchmark": "dlrun evaluate run=last",
         "val validate validation": "dlrun evaluate run=last split=val",
         "resume continue restart": "dlrun train run=last",
@@ -43,7 +46,7 @@ VERBS = _by_word(
         "list ls models datasets model dataset choices": "dlrun train --help",
         "config cfg configs": "dlrun train --cfg job",
         "runs tb board logs status": "dlrun tensorboard",
-        "version": "dlrun --version",
+        "version v": "dlrun --version",
     }
 )
 """Verbs: the command line that does it."""
@@ -58,13 +61,24 @@ KEYS = _by_word(
         "iters iterations maxsteps numsteps maxiter itermax": "trainer.steps={}",
         "gpu": "trainer.device=cuda:{}",
         "gpus ngpus numgpus devices gpuids": "trainer.device=cuda, one GPU for a run",
+        "distributed strategy ddp dp fsdp nprocpernode nnodes": "trainer.device=cuda, one GPU for a run",
+        "mps": "trainer.device=mps",
         "accelerator dev": "trainer.device={}",
         "cuda usecuda usegpu": "trainer.device=cuda",
         "cpu nocuda nogpu": "trainer.device=cpu",
         "amp fp16 half mixedprecision useamp": "trainer.precision=fp16",
         "bf16": "trainer.precision=bf16",
-        "earlystopping earlystop earlystoppingpatience": "trainer.patience=5",
-        "gradclip clip clipgrad gradientclipval maxgradnorm": "trainer.clip_norm={}",
+        "callbacks": "trainer.patience=5 to stop early, or callback.NAME.KEY=VALUE of --help callback",
+        "ema": "trainer.ema=0.999",
+        "compile": "trainer.compile=true",
+        "evalevery evalinterval valinterval valevery checkvaleverynepoch": "trainer.validate_every={}",
+        "logevery loginterval logeverynsteps printfreq": "trainer.log_every={}",
+        "saveevery saveinterval savefreq saveperiod": "callback.checkpoint.every_steps={}",
+        "kfold folds cv crossval": "-m seed=1,2,3, which repeats with other splits",
+        "earlystopping earlystop": "trainer.patience=5",
+        "earlystoppingpatience": "trainer.patience={}",
+        "schedulerstepsize": "scheduler.every={}, with scheduler=step",
+        "gradclip gradientclip clip clipgrad clipgradnorm clipnorm gradientclipval maxgradnorm": "trainer.clip_norm={}",
         "gradaccum accumulation accumulategradbatches gradientaccumulationsteps": "trainer.accumulate={}",
         "fastdevrun debug smoke quick smoketest": "trainer.limit_batches=5 trainer.epochs=1",
         "limittrainbatches subset": "trainer.limit_batches={}",
@@ -79,6 +93,14 @@ KEYS = _by_word(
         "valsplit validsize validationsplit valsize valratio": "dataset.val_fraction={}",
         "augment augmentation aug dataaugmentation transforms": "dataset.augment.flip=0.5, or others of --help dataset",
         "nclasses numclass nbclasses": "dataset.num_classes={}",
+        "inchannels inchans nchannels": "dataset.channels={}",
+        "grayscale greyscale gray grey": "dataset.channels=1",
+        "inputshape inputdim": "dataset.image_size=N dataset.channels=1 (or 3)",
+        "testsize testsplit testfraction": "dataset.source.test_fraction={}, with dataset=image_folder",
+        "transform": "dataset.augment.flip=0.5, or others of --help dataset",
+        "betas beta1 beta2": "optimizer.betas=[0.9,0.999], with optimizer=adam",
+        "experiments": "experiment={}",
+        "loggerproject": "logger=wandb logger.wandb.project={}",
         "pretrained finetune transfer freeze": "dlrun finetune dataset=image_folder dataset.root=DIR",
         "resume resumefrom resumefromcheckpoint continue autoresume restore load": "run={}",
         "checkpoint ckpt ckptpath modelpath pth": "run=DIR, or weights={}",
@@ -113,13 +135,19 @@ NOTES = _by_word(
         "tensorboard tb log": "it is on; dlrun tensorboard shows it",
         "verbose v quiet q progress loglevel": "all is said, and in the run's log.txt too",
         "savemodel save savebest": "the run's folder has checkpoints/best.pt and last.pt anyway",
+        "shuffle": "training images are shuffled anyway, by seed",
+        "metric metrics": "loss and accuracy are measured anyway; dlrun evaluate adds precision, recall and F1",
+        "schedulertmax tmax": "scheduler=cosine falls over the whole training",
+        "plot plots": "figures/curves.png is drawn anyway",
+        "mode": "the verb says it, such as dlrun train",
+        "lrfind lrfinder autolr": "there is no search for it; expected such as -m optimizer.lr=0.1,0.03,0.01",
     }
 )
 """Keys and flags for what needs none: a sentence."""
 
 _CHOICES = {
     "loss": {
-        "ce xent nll softmax crossentropyloss categoricalcrossentropy": "cross_entropy",
+        "ce xent nll softmax crossentropyloss categoricalcrossentropy sparsecategoricalcrossentropy": "cross_entropy",
         "l2 meansquarederror mseloss squared": "mse",
         "bceloss bcewithlogits bcewithlogitsloss binarycrossentropy": "bce",
         "kldiv kldivloss": "kl",
@@ -156,6 +184,10 @@ _CHOICES = {
         "adv": "adversarial",
         "seg": "segmentation",
     },
+    "visualizer": {
+        "activations featuremap": "feature_maps",
+        "kernels weights": "filters",
+    },
     "init": {
         "none": "null",
         "kaiming kaimingnormal": "he",
@@ -179,6 +211,38 @@ _CHOICES = {
 }
 CHOICES = {group: _by_word(lines) for group, lines in _CHOICES.items()}
 """Choices by group: what each is called here."""
+
+VALUES = {
+    key: _by_word(lines)
+    for key, lines in {
+        "trainer.precision": {
+            "16 16mixed float16 half amp true mixed": "trainer.precision=fp16",
+            "bf16mixed bfloat16": "trainer.precision=bf16",
+            "32 32true float32 full false none": "trainer.precision=fp32",
+        },
+        "trainer.device": {"gpu": "trainer.device=cuda", "tpu xla": "auto, cpu, cuda, cuda:N or mps"},
+        "trainer.ema": {"true": "trainer.ema=0.999"},
+        "optimizer.lr": {"auto find": "a number, or several of them with -m optimizer.lr=0.1,0.03,0.01"},
+        "split": {"valid validation": "split=val", "testing": "split=test", "training": "split=train"},
+        "run": {"latest newest recent": "run=last", "best": "run=last, which after a sweep is its best job"},
+        "attack.norm": {"l1 1": "attack.norm=linf or l2", "inf": "attack.norm=linf", "2": "attack.norm=l2"},
+        "attack": {"cw carliniwagner deepfool jsma zoo": "attack=auto, which is stronger than each of its parts"},
+        "explainer": {"shap lime": "explainer=occlusion or integrated_gradients, which ask the same question"},
+        "task": {"detect detection pose obb": "task=classification or segmentation; nothing here finds boxes"},
+        "callback": {
+            "earlystopping": "trainer.patience=5",
+            "none modelcheckpoint checkpoint": "callback.NAME=null for one of those of --help callback",
+        },
+        "scheduler": {"reducelronplateau plateau": "scheduler=step or cosine; none watches the validation"},
+    }.items()
+}
+"""Values of keys: what to type in the place of each."""
+
+BACKBONES = (
+    *("convnext", "densenet", "efficientnet", "googlenet", "inception", "maxvit", "mnasnet", "mobilenet", "regnet"),
+    *("resnext", "shufflenet", "squeezenet", "swin", "vit", "wide_resnet"),
+)
+"""How the names of torchvision's other classifiers begin."""
 
 FLAGS = {
     **dict.fromkeys(("-h", "--help", "--version", "--hydra-help", "--resolve", "-r", "--run", "-m", "--multirun"), 0),

@@ -10,11 +10,10 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
-from torchvision.transforms.functional import center_crop
 
 from dlrun import console
 from dlrun.dataset.data import input_shape
-from dlrun.dataset.field import to_unit
+from dlrun.dataset.field import middle, to_unit
 from dlrun.dataset.folder_tree import image_files
 from dlrun.dataset.image_file import SUFFIXES, read_image
 from dlrun.errors import UserError
@@ -94,8 +93,7 @@ def read(files: list[Path], config: DictConfig) -> Iterator[tuple[list[Path], Te
                 raise UserError(f"input={error}") from None
             console.say(f"warning: {error}")
             return None
-        inside: Tensor = center_crop(image, [dataset.image_size] * 2)
-        return inside
+        return middle(image, dataset.image_size)
 
     some = False
     with ThreadPoolExecutor() as pool:

@@ -12,7 +12,6 @@ from typing import ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.functional import center_crop
 
 from dlrun.errors import UserError
 
@@ -76,8 +75,7 @@ class Image(Field):
             found = f"{values.dtype} {tuple(values.shape)}".removeprefix("torch.")
             raise UserError(f"dataset.source: an image is {found}; expected uint8 (C, H, W), or float in [0,1]")
         fitted = fit(values, sizes.channels, sizes.resize_size or sizes.image_size)
-        inside: Tensor = center_crop(fitted, [sizes.image_size] * 2)
-        return inside
+        return middle(fitted, sizes.image_size)
 
     def read(self, values: Tensor) -> Tensor:
         """Bytes as floats in [0,1]."""
@@ -104,8 +102,7 @@ class Mask(Field):
         if values.shape[-2:] != (side, side):
             rows, columns = (((torch.arange(side) + 0.5) * old / side).long() for old in values.shape[-2:])
             values = values[..., rows[:, None], columns]
-        inside: Tensor = center_crop(values, [sizes.image_size] * 2)
-        return inside
+        return middle(values, sizes.image_size)
 
     def read(self, values: Tensor) -> Tensor:
         """Class numbers as int64."""
@@ -184,3 +181,14 @@ def fit(images: Tensor, channels: int, image_size: int) -> Tensor:
 def to_unit(images: Tensor) -> Tensor:
     """Pixels as floats in [0,1], of bytes or of such floats."""
     return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
+def middle(images: Tensor, side: int) -> Tensor:
+    """The square in the middle of images that are no smaller, as torchvision cuts it, whose import takes a second.
+
+    Args:
+        images: (..., H, W).
+        side: of the square.
+    """
+    top, left = (round((extent - side) / 2) for extent in images.shape[-2:])
+    return images[..., top : top + side, left : left + side]

@@ -5,16 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from dlrun import console
-from dlrun.bars import Row
 from dlrun.config.invocation import key
 from dlrun.config.plan import Plan, job_name
 from dlrun.errors import UserError
+from dlrun.run.bars import Row
 from dlrun.run.folder import RESULT, read_result
 
 EVERY = 0.5
@@ -32,6 +31,7 @@ def watching(plan: Plan) -> Iterator[None]:
     if not console.is_live():
         yield
         return
+    console.rest()
     view, done = View(plan), threading.Event()
 
     def watch() -> None:
@@ -62,10 +62,8 @@ class View:
     def __init__(self, plan: Plan) -> None:
         self._plan, self._results, self._stamps = plan, dict[str, dict[str, Any]](), dict[str, int]()
         self._names: set[str] | None = None
-        try:
+        with suppress(UserError):  # a search knows its jobs one by one
             self._names = {job_name(job, plan.constant) for job in plan.jobs()}
-        except UserError:  # a search knows its jobs one by one
-            pass
         total = len(self._names) if self._names is not None else OmegaConf.select(plan.full, "hydra.sweeper.trials")
         self._read()
         self.row = Row("sweep", total, self.notes, done=self._count("completed"))

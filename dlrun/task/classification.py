@@ -9,14 +9,6 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchmetrics.functional.classification import (
-    multiclass_accuracy,
-    multiclass_calibration_error,
-    multiclass_confusion_matrix,
-    multiclass_f1_score,
-    multiclass_precision,
-    multiclass_recall,
-)
 
 from dlrun.dataset.batch import Batch, inputs
 from dlrun.dataset.loader import Loader
@@ -87,6 +79,8 @@ class ClassificationScores(Scores):
 
     def detailed(self, top_k: int) -> dict[str, float]:
         """The metrics, with top-k accuracy, means over the classes, and the expected calibration error (15 bins)."""
+        from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
+
         probabilities, targets = self.probabilities, self.targets
         classes = probabilities.shape[1]
         per_class = self.per_class()
@@ -106,6 +100,12 @@ class ClassificationScores(Scores):
 
         The means over the classes leave those out, as scikit-learn's do.
         """
+        from torchmetrics.functional.classification import (
+            multiclass_f1_score,
+            multiclass_precision,
+            multiclass_recall,
+        )
+
         predictions, targets, classes = self.predictions, self.targets, self._logits[0].shape[1]
         found = {
             "precision": multiclass_precision(predictions, targets, classes, average="none"),
@@ -117,6 +117,8 @@ class ClassificationScores(Scores):
 
     def confusion(self) -> Tensor:
         """Counts, int64 (K, K): a row for each true class, a column for each predicted one."""
+        from torchmetrics.functional.classification import multiclass_confusion_matrix  # slow to import, as above
+
         return multiclass_confusion_matrix(self.predictions, self.targets, self._logits[0].shape[1])
 
     def most_wrong(self, count: int) -> Tensor:

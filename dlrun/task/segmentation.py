@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from dlrun.dataset.batch import Batch, size
 from dlrun.dataset.loader import Loader
@@ -32,6 +31,8 @@ class SegmentationScores(Scores):
 
     def add(self, batch: Batch, loss: Tensor, outputs: Tensor) -> None:
         """Take in a batch: its mean loss, and logits (B, K, H, W)."""
+        from torchmetrics.functional.classification import multiclass_confusion_matrix  # slow to import
+
         predictions = outputs.argmax(dim=1)
         if self.examples < self.KEPT:
             self._kept.append((batch["image"].cpu(), batch["mask"].cpu(), predictions.cpu()))

@@ -74,8 +74,13 @@ def test_the_other_shells_read_their_scripts(shell: Path, name: str) -> None:
     ("line", "words"),
     [
         ("dlrun e", ["evaluate ", "explain ", "export "]),
-        ("dlrun train optimizer=adamw optimizer.be", ["optimizer.betas."]),
+        ("dlrun train optimizer=adamw optimizer.be", ["optimizer.betas="]),
         ("dlrun train optimizer=sgd optimizer.be", []),
+        ("dlrun train optimizer.lr=", ["optimizer.lr=0.05 "]),
+        ("dlrun train trainer.e", ["trainer.ema=", "trainer.epochs="]),
+        ("dlrun train dataset.aug", ["dataset.augment."]),
+        ("dlrun train optim", ["optimizer.", "optimizer="]),
+        ("dlrun train hydra.sweep.d", ["hydra.sweep.dir="]),
         ("dlrun train explainer", []),  # a group of another verb
         ("dlrun explain explainer=grad_cam", ["explainer=grad_cam ", "explainer=grad_cam_plus_plus "]),
         ("dlrun train dataset=_", []),

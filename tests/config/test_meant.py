@@ -43,6 +43,9 @@ TAKEN: dict[str, dict[str, Any]] = {
     },
     "predict resnet50 photo.jpg": {"model": "resnet50", "input": "photo.jpg"},
     "explain model=lenet dataset=mnist weights=w.pt gradcam photos": {"explainer": "grad_cam", "input": "photos"},
+    "train dataset=./photos": {"dataset": "image_folder", "dataset.root": "photos"},
+    "train dataset=photos/ model=cnn": {"dataset": "image_folder", "model": "cnn"},
+    "finetune resnet18 photos": {"model": "resnet18", "dataset.root": "photos"},
     "reproduce all": {"all": True},
     "reproduce xor moons": {"experiments": ["xor", "moons"]},
 }
@@ -91,8 +94,8 @@ def test_a_line_that_was_read_in_another_way_is_said_as_it_should_be_typed(dlrun
     assert dlrun("train", "model=lenet", "dataset=mnist", "optimizer.lr=0.1").out == ""
 
 
-def test_a_hundred_lines_are_tried() -> None:
-    assert len(NAMED) + len(TAKEN) >= 100
+def test_lines_are_tried_by_the_hundred() -> None:
+    assert len(NAMED) + len(TAKEN) >= 200
 
 
 def test_every_word_of_the_table_leads_to_something_that_exists() -> None:
@@ -110,6 +113,12 @@ def test_every_word_of_the_table_leads_to_something_that_exists() -> None:
     for word, command in words.VERBS.items():
         assert word not in paths.verbs(), "it hides a verb"
         assert command.split()[1] in (*paths.verbs(), "--version", "tensorboard")
+
+
+@pytest.mark.parametrize("key", words.VALUES)
+def test_values_with_another_word_are_no_values_here(key: str) -> None:
+    choices = {words.plain(name) for name in described.choices(key)} if "." not in key else set[str]()
+    assert not choices & words.VALUES[key].keys()
 
 
 def test_the_flags_are_those_of_hydra() -> None:
