@@ -20,7 +20,7 @@ from dlrun.compute import compiler, device, seeding
 from dlrun.compute.precision import Precision
 from dlrun.config.frozen import updated
 from dlrun.config.targets import check_targets
-from dlrun.dataset.data import Data, input_shape, prepare
+from dlrun.dataset.data import IMAGENET, Data, input_shape, prepare, sized
 from dlrun.dataset.source import Splits
 from dlrun.errors import UserError
 from dlrun.explainer.explainer import Explainer
@@ -34,9 +34,6 @@ from dlrun.task.task import Task
 from dlrun.training.options import TrainerOptions
 from dlrun.training.step import Step
 from dlrun.visualizer.visualizer import Visualizer
-
-OF_WEIGHTS = 224
-"""Pixels that networks with weights in a file were most likely trained at, where nothing says it."""
 
 
 @dataclass
@@ -92,8 +89,8 @@ def parts(
     Raises:
         UserError: anything in the config is wrong.
     """
-    if config.dataset.image_size is None and config.get("weights") is not None:
-        config = updated(config, {"dataset.image_size": OF_WEIGHTS})
+    if config.dataset.image_size is None and config.get("weights") is not None:  # most files of weights are ImageNet's
+        config = updated(config, {"dataset.image_size": IMAGENET})
     options = trainer_options(config)
     chosen = device.choose(options.device)
     seeding.seed_everything(config.seed, options.deterministic)
@@ -126,15 +123,7 @@ def data(
             f"dataset.source._target_={config.dataset.source._target_}: returns a {type(splits).__name__};"
             " expected dlrun.dataset.source.Splits"
         )
-    chosen = {}
-    if config.dataset.image_size is None:
-        if splits.image_size is None:
-            raise UserError("dataset.image_size=null: dataset.source chooses none; expected dataset.image_size=N")
-        chosen = {"image_size": splits.image_size}
-        config = updated(config, {"dataset.image_size": splits.image_size})
-    made = prepare(splits, config.dataset, config.seed, device, limit_batches, known_classes)
-    made.facts |= chosen
-    return made
+    return prepare(splits, sized(config.dataset, splits), config.seed, device, limit_batches, known_classes)
 
 
 def check_needs(task: Task, data: Data) -> None:
@@ -279,8 +268,7 @@ def optimizers(
     Raises:
         UserError: the network has no part of a player's name.
     """
-    if not config.trainer.compile:
-        compiler.spare()
+    compiler.spare(unless=config.trainer.compile)
     made = {}
     for player in task.players:
         if player and not isinstance(getattr(model.network, player, None), nn.Module):

@@ -14,7 +14,9 @@ import subprocess
 import sys
 import tempfile
 import termios
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 FILE = Path(__file__).parents[1] / "docs" / "screens.md"
 SIZES = ((80, 24), (60, 20))
@@ -24,13 +26,30 @@ COMMANDS = (
     f"{TRAIN} trainer.epochs=1 -m optimizer.lr=0.1,0.01 hydra.sweep.dir=runs/train/sweep/first",
     "attack run=runs/train/cnn-digits/first attack=pgd attack.eps=[0.05,0.1] limit=50",
     "explain run=runs/train/cnn-digits/first explainer=grad_cam limit=3",
+    "reproduce perceptron xor_perceptron folder=runs/reproduce hydra.run.dir=runs/report",
     "train model=lenett",
 )
 ENDS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n|[^\x1b\r\n]+|\x1b")
 
 
-def on_terminal(command: str, folder: Path, columns: int, rows: int) -> str:
-    """What is left on a terminal when a command has ended; what was drawn and taken away again is not."""
+class Typed(NamedTuple):
+    """A command that was typed on a terminal.
+
+    Args:
+        shown: what is left on it when the command has ended; what was drawn and taken away again is not.
+        first: seconds until something was to be seen.
+        seconds: until its end.
+        cpu: seconds of the processor that it took.
+    """
+
+    shown: str
+    first: float
+    seconds: float
+    cpu: float
+
+
+def on_terminal(command: str, folder: Path, columns: int, rows: int) -> Typed:
+    """Type a command on a terminal of so many columns and rows."""
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(folder)
@@ -38,7 +57,7 @@ def on_terminal(command: str, folder: Path, columns: int, rows: int) -> str:
         os.execv(sys.executable, [sys.executable, "-c", STARTED, *command.split()])
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     os.write(terminal, b"\n")  # the size is set
-    said = b""
+    said, began, first = b"", time.monotonic(), 0.0
     while True:
         try:
             data = os.read(terminal, 65536)
@@ -47,8 +66,11 @@ def on_terminal(command: str, folder: Path, columns: int, rows: int) -> str:
         if not data:
             break
         said += data
-    os.waitpid(child, 0)
-    return drawn(said.decode().partition("\n")[2])
+        if not first and drawn(said.decode(errors="ignore").partition("\n")[2]):
+            first = time.monotonic() - began
+    used = os.wait4(child, 0)[2]
+    shown = drawn(said.decode().partition("\n")[2])
+    return Typed(shown, first, time.monotonic() - began, used.ru_utime + used.ru_stime)
 
 
 STARTED = "import sys; sys.stdin.readline(); sys.argv[0] = 'dlrun'; from dlrun.cli import main; main()"
@@ -94,7 +116,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             for command in COMMANDS:
                 folder = Path(name)
-                said = on_terminal(command, folder, columns, rows) if columns else in_pipe(command, folder)
+                said = on_terminal(command, folder, columns, rows).shown if columns else in_pipe(command, folder)
                 parts.append(f"```\n$ dlrun {command}\n{said}\n```")
     FILE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 

@@ -40,7 +40,7 @@ def epochs(progress: Progress, last: int, stopped: str | None = None, metrics: d
     for epoch in range(1, last + 1):
         trainer: Any = SimpleNamespace(
             monitor="val/accuracy",
-            cursor=SimpleNamespace(epoch=epoch, stopped=stopped),
+            cursor=SimpleNamespace(epoch=epoch, stopped=stopped, best=0.8958),
             extent=SimpleNamespace(last_epoch=last),
         )
         progress.on_epoch_end(trainer, metrics, improved=epoch == 1)

@@ -30,7 +30,7 @@ class Progress(Callback):
 
     def __init__(self, image_size: int | None = None) -> None:
         self._row: Row | None = None
-        self._notes: list[list[str]] = []
+        self._notes: list[list[str]] = [[], [], []]  # the loss, the best so far, the speed
         self._losses: list[float] = []
         self._values: list[float] = []  # of the metric that chooses the checkpoint
         self._started = self._said = time.perf_counter()
@@ -72,17 +72,16 @@ class Progress(Callback):
         self._row.done = trainer.cursor.step
         self._losses += log.losses
         loss = f"loss {log.losses[-1]:.4f}"
-        best, name = trainer.cursor.best, trainer.monitor.partition("/")[2]
-        self._notes = [
-            [f"{loss} {curve(self._losses)}".strip(), loss],
-            [] if best is None else [f"best {name} {best:.4f} {curve(self._values)}".strip(), f"best {best:.4f}"],
-            [f"{log.images_per_second:,.0f} images/s"],
-        ]
+        self._notes[0] = [f"{loss} {curve(self._losses)}".strip(), loss]
+        self._notes[2] = [f"{log.images_per_second:,.0f} images/s"]
 
     def on_epoch_end(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
         """Print the epoch's line."""
-        if trainer.monitor in metrics:
+        best = trainer.cursor.best
+        if trainer.monitor in metrics and best is not None:
             self._values.append(metrics[trainer.monitor])
+            name = trainer.monitor.partition("/")[2]
+            self._notes[1] = [f"best {name} {best:.4f} {curve(self._values)}".strip(), f"best {best:.4f}"]
         now, epoch, last = time.perf_counter(), trainer.cursor.epoch, trainer.extent.last_epoch
         if not (has_line(epoch, last) or trainer.cursor.stopped or now - self._said >= SECONDS):
             return

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dlrun import console
+from dlrun.config.frozen import updated
 from dlrun.dataset import oddities
 from dlrun.dataset.augment import Augment
 from dlrun.dataset.batch import inputs
@@ -21,6 +22,8 @@ from dlrun.dataset.source import Splits, stratified
 from dlrun.errors import UserError, suggest
 
 GIB = 2**30
+IMAGENET = 224
+"""Pixels of its images, and of those of most files of weights."""
 MOST = 12
 """Classes that a message lists."""
 
@@ -96,7 +99,7 @@ def prepare(
         oddities.say_copies(sources)
     augment = Augment(**config.augment)
     augment.check(fields, count)
-    facts = measured(sources["train"], config)
+    facts = measured(sources["train"], config) | ({"image_size": config.image_size} if splits.image_size else {})
     if count is not None:
         facts["num_classes"] = count
     in_memory = config.memory_budget > 0 and nbytes(sources.values()) <= config.memory_budget * GIB
@@ -125,6 +128,19 @@ def prepare(
         regions=splits.regions if classes == splits.classes else None,
         facts=facts,
     )
+
+
+def sized(config: Any, splits: Splits) -> Any:
+    """The ``dataset`` section with the size that the source has chosen, where it names none.
+
+    Raises:
+        UserError: the source has chosen none.
+    """
+    if config.image_size is not None:
+        return config
+    if splits.image_size is None:
+        raise UserError("dataset.image_size=null: dataset.source chooses none; expected dataset.image_size=N")
+    return updated(config, {"image_size": splits.image_size, "resize_size": config.resize_size or splits.image_size})
 
 
 def check_sizes(sources: Mapping[str, Fitted], config: Any, count: int | None) -> None:

@@ -116,7 +116,8 @@ def fitting(notes: Sequence[Sequence[str]], room: int) -> list[str]:
     """
     places = [0] * len(notes)
     backwards = [(at, place) for at in reversed(range(len(notes))) for place in range(1, len(notes[at]) + 1)]
-    lone = [step for step in backwards if len(notes[step[0]]) == 1]  # these are left out before others are shortened
+    last = max((at for at, note in enumerate(notes) if len(note) > 1), default=-1)
+    lone = [step for step in backwards if step[0] > last]  # these are left out before others are shortened
     shorten = [step for step in backwards if step[1] < len(notes[step[0]])]
     leave_out = [step for step in backwards if step[1] == len(notes[step[0]])]
     for at, place in [*lone, *shorten, *leave_out, (-1, 0)]:

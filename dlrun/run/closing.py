@@ -27,7 +27,7 @@ def say(verb: str, folder: Path) -> None:
         verb: the command that has ended.
         folder: of its run or sweep.
     """
-    if not console.is_live():
+    if not console.is_live() or console.outer():  # what comes next is the next part
         return
     folder = Path(os.path.relpath(folder))
     for picture in PICTURES:
