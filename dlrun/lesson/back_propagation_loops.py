@@ -123,7 +123,7 @@ def off(lists: Activations, tensors: list[Tensor]) -> float:
 
 def draw(printed: Activations, mended: Activations, torchs: list[Tensor]) -> Figure:
     """The gradient of every neuron, by all three."""
-    figure, axes = slide("Back-propagation in loops: mended, they give what loss.backward() gives", 1, len(mended))
+    figure, axes = slide("Loops of back-propagation, mended: those of loss.backward()", 1, len(mended), sharey=True)
     for t, (each, one, two, three) in enumerate(zip(axes, printed, mended, torchs, strict=True)):
         places = torch.arange(len(one)).double()
         each.bar(places - 0.25, three.tolist(), 0.24, label="loss.backward()")

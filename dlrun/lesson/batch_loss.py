@@ -81,7 +81,7 @@ def descend(x: Tensor, y: Tensor, order: Tensor, size: int, lr: float, form: str
 
 def draw(curves: dict[str, dict[int, list[float]]], lr: float) -> Figure:
     """Loss against samples seen, a line for each batch size, in both forms."""
-    figure, axes = slide("A sum over the mini-batch takes steps that grow with it, a mean does not", 1, 2, 4.6)
+    figure, axes = slide("A sum takes longer steps on larger mini-batches, a mean does not", 1, 2, 4.6, sharey=True)
     titles = {"mean": f"mean, as PyTorch has it (lr {lr:g})", "sum": f"sum, as the slides have it (lr {lr:g})"}
     seen = len(next(iter(curves["mean"].values())))
     for each, (form, found) in zip(axes, curves.items(), strict=True):

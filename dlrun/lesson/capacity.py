@@ -86,7 +86,7 @@ class Capacity(Lesson):
 
     def draw(self, errors: dict[float, list[Tensor]]) -> Figure:
         """Training and test error against the degree, with and without weight decay."""
-        title = "Too stiff, just right, too free: the test error is a U, and weight decay holds it down"
+        title = "The test error is a U; weight decay holds it down"
         figure, axes = slide(title, 1, 2, sharey=True)
         degrees = range(1, self.largest + 1)
         for each, (decay, found) in zip(axes, errors.items(), strict=True):

@@ -56,7 +56,9 @@ class Confidence(Lesson):
 
     def draw(self) -> Figure:
         """A map of confidence for each scale."""
-        figure, axes = slide("One boundary, other confidence: only the norm of w differs", 1, len(self.scales), 3.4)
+        figure, axes = slide(
+            "One boundary, other confidence: only the norm of w differs", 1, len(self.scales), 3.4, sharey=True
+        )
         axis = torch.linspace(-WIDTH, WIDTH, 201, dtype=torch.float64)
         x, y = torch.meshgrid(axis, axis, indexing="xy")
         points = torch.stack([x, y], dim=-1)

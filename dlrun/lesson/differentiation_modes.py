@@ -73,7 +73,7 @@ class DifferentiationModes(Lesson):
 
     def draw(self) -> Figure:
         """The products against the inputs, and against the outputs."""
-        figure, axes = slide("Reverse mode wins where inputs outnumber outputs, forward mode where outputs do", 1, 2)
+        figure, axes = slide("Reverse mode wins where there are more inputs than outputs", 1, 2)
         counts = [1, 3, 10, 30, 100, 300, 1000]
         for each, name, sizes in (
             (axes[0], "inputs, 1 output", [(count, 1) for count in counts]),

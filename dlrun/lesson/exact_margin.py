@@ -253,7 +253,7 @@ def draw(radii: Radii, neurons: int) -> Figure:
 
 def draw_time(widths: list[int], every: list[Radii]) -> Figure:
     """The time that each method takes, against the number of neurons."""
-    figure, (axes,) = slide("Exactness has its price: the time for one image, against the number of neurons")
+    figure, (axes,) = slide("The price of exactness: the time for one image")
     neurons = [2 * width for width in widths]
     names = {"exact": "exact (MILP)", "attack": "attack (PGD)", "polytope": "certificate (polytope)",
              "interval": "certificate (intervals)"}  # fmt: skip

@@ -115,7 +115,7 @@ class GradientEstimates(Lesson):
 
     def draw(self, errors: dict[str, list[float]], each: Tensor) -> Figure:
         """The spread of a partial sum against its size, measured and calculated."""
-        figure, (axes,) = slide("A part of the examples estimates the gradient of all: variance falls as 1/size")
+        figure, (axes,) = slide("A part of the examples estimates the gradient of all")
         whole = each.sum(dim=0)
         one = float((each * COUNT - whole).square().sum(dim=1).mean() / whole.square().sum())
         sizes = torch.tensor(SIZES, dtype=torch.float64)
@@ -142,7 +142,7 @@ def of_examples(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 def draw_orders(curves: dict[str, list[float]]) -> Figure:
     """The loss by epoch for each order."""
-    figure, (axes,) = slide("Any order learns; one step an epoch, as the loop is listed, does not")
+    figure, (axes,) = slide("Any order learns; one step an epoch, as listed, is slow")
     for (order, curve), style in zip(curves.items(), ("-", "--", ":", "-."), strict=True):
         axes.plot(curve, style, linewidth=2.5, label=ORDERS[order])
     axes.set(xlabel="epoch", ylabel="loss on all examples", ylim=(0, None))

@@ -55,7 +55,7 @@ class MarginLosses(Lesson):
 
     def draw(self) -> Figure:
         """All losses."""
-        figure, (axes,) = slide("The 0-1 loss has no slope to follow; these losses have one")
+        figure, (axes,) = slide("The 0-1 loss has no slope to follow; its stand-ins have one")
         m = torch.linspace(-self.width, self.width, 801, dtype=torch.float64)
         styles = ("-", "--", "-.", "-", ":")
         for (name, loss), style in zip(LOSSES.items(), styles, strict=True):

@@ -120,7 +120,7 @@ class NeuronMaps(Lesson):
         for row, maps in enumerate(strip):
             for column, values in enumerate(maps):
                 page[row * pitch :, column * pitch :][:PIXELS, :PIXELS] = values.flip(0)
-        title = f"{name}: what the neurons of layer {layer + 1} say, and the network, as it learns"
+        title = f"What the neurons of layer {layer + 1} learn: {name}"
         figure, (axes,) = slide(title, height=5.6 / columns * rows + 1)
         image = axes.imshow(page, cmap="PuOr", vmin=-1, vmax=1)
         left, scale = (columns - 1) * pitch, PIXELS / (2 * LIMIT)
@@ -131,9 +131,9 @@ class NeuronMaps(Lesson):
             spine.set_visible(False)
         middles = [PIXELS / 2 + pitch * number for number in range(max(rows, columns))]
         axes.set_xticks(middles[:columns], [*(f"{number}" for number in range(1, columns)), "output"])
-        labels = [f"step {step:,}: {share:.0%}" for step, share in zip(self.moments, accuracies, strict=True)]
+        labels = [f"{step:,}: {share:.0%}" for step, share in zip(self.moments, accuracies, strict=True)]
         axes.set_yticks(middles[:rows], labels)
         axes.tick_params(length=0, labeltop=True, labelbottom=False)
-        axes.set_xlabel("neuron; the last column is the network with the points")
+        axes.set(xlabel="neuron; the last column is the network with the points", ylabel="step: training accuracy")
         figure.colorbar(image, ax=axes, label="tanh of what it says", shrink=0.7, aspect=30)
         return figure

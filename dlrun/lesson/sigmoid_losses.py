@@ -94,7 +94,7 @@ def slope(errors: Tensor, loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
 
 def draw(curves: dict[str, list[float]], needed: dict[str, int]) -> Figure:
     """Accuracy over the steps."""
-    figure, (axes,) = slide("Under a sigmoid, cross-entropy learns from what it gets wrong; squared error hardly moves")
+    figure, (axes,) = slide("Under a sigmoid, the squared error hardly moves at first")
     for (name, curve), style in zip(curves.items(), ("-", "--"), strict=True):
         axes.plot(curve, style, linewidth=2.5, label=f"{name}: {GOOD:.0%} after {needed[name]:,} steps")
     axes.set(xlabel="step of gradient descent, equal learning rates", ylabel="training accuracy", ylim=(0, 1.02))

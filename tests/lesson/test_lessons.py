@@ -14,6 +14,7 @@ from PIL import Image
 from dlrun import build
 from dlrun.config import compose, described
 from dlrun.experiment import claims, header
+from tests.figure.test_figures import faults
 
 MOST = 30.0
 """Seconds of the processor that a lesson may take."""
@@ -53,9 +54,7 @@ def test_a_lesson_meets_its_claims_and_its_pictures_fit_a_slide(name: str) -> No
     assert named
     assert {*named} <= found.figures.keys()
     for figure in found.figures.values():
-        assert figure.get_suptitle()
-        picture = pixels(figure)
-        assert picture.shape[1] == 1600
-        assert (picture != 255).mean() > 0.01
+        assert set(faults(figure)) <= {"an axis without a label"}  # where the title of the axes says what they show
+        assert (pixels(figure) != 255).mean() > 0.01
     for rows in found.tables.values():
         assert len({tuple(row) for row in rows}) == 1
