@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -13,6 +13,9 @@ MOST = 2**31 - 1
 """Of a whole number; what libraries count in 64 bits stays far below their ends."""
 Positive = Annotated[int, Field(gt=0, le=MOST)]
 Natural = Annotated[int, Field(ge=0, le=MOST)]
+Item = TypeVar("Item")
+Some = Annotated[list[Item], Field(min_length=1)]
+"""A list that is not empty."""
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
 """As far as torch takes them."""
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -6,6 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from dlrun.config.section import Some
 from dlrun.figure.graph import Graph, draw_graph
 from dlrun.figure.slide import slide
 from dlrun.lesson.lesson import Findings, Lesson, Row
@@ -26,7 +27,7 @@ class BackPropagation(Lesson):
         target: what the output should be, between 0 and 1.
     """
 
-    def __init__(self, inputs: list[float], target: float) -> None:
+    def __init__(self, inputs: Some[float], target: float) -> None:
         self.x, self.y = torch.tensor(inputs, dtype=torch.float64), torch.tensor(target, dtype=torch.float64)
 
     def __call__(self) -> Findings:

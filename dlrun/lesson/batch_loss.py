@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional
 
-from dlrun.config.section import Positive, PositiveFloat
+from dlrun.config.section import Positive, PositiveFloat, Some
 from dlrun.figure.slide import slide
 from dlrun.lesson.lesson import Findings, Lesson, Row
 
@@ -31,7 +31,7 @@ class BatchLoss(Lesson):
         epochs: passes over the digits.
     """
 
-    def __init__(self, batch_sizes: list[Size], lr: PositiveFloat, epochs: Positive) -> None:
+    def __init__(self, batch_sizes: Some[Size], lr: PositiveFloat, epochs: Positive) -> None:
         self.batch_sizes, self.lr, self.epochs = batch_sizes, lr, epochs
 
     def __call__(self) -> Findings:

@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from dlrun.config.section import PositiveFloat
+from dlrun.config.section import PositiveFloat, Some
 from dlrun.figure.slide import slide
 from dlrun.lesson.lesson import Findings, Lesson, Row
 
@@ -27,7 +27,7 @@ class Confidence(Lesson):
         scales: of the weights.
     """
 
-    def __init__(self, scales: list[PositiveFloat]) -> None:
+    def __init__(self, scales: Some[PositiveFloat]) -> None:
         self.scales = scales
 
     def __call__(self) -> Findings:

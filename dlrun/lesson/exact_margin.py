@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dlrun.attack.pgd import PGD
 from dlrun.certify.bounds import Bound, lower_margins
-from dlrun.config.section import Positive
+from dlrun.config.section import Positive, Some
 from dlrun.figure.slide import slide
 from dlrun.lesson.lesson import Findings, Lesson, Row
 
@@ -54,7 +54,7 @@ class ExactMargin(Lesson):
         steps: of Adam, to train each network.
     """
 
-    def __init__(self, points: Positive, widths: list[Positive], steps: Positive) -> None:
+    def __init__(self, points: Positive, widths: Some[Positive], steps: Positive) -> None:
         self.points, self.widths, self.steps = points, widths, steps
 
     def __call__(self) -> Findings:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from sklearn.datasets import make_circles, make_moons
 from torch import Tensor, nn
 
-from dlrun.config.section import Positive, PositiveFloat
+from dlrun.config.section import Natural, Positive, PositiveFloat, Some
 from dlrun.figure.slide import slide
 from dlrun.lesson.lesson import Findings, Lesson, Row
 
@@ -65,7 +65,7 @@ class NeuronMaps(Lesson):
         lr: the learning rate.
     """
 
-    def __init__(self, data: list[Data], hidden: list[Positive], moments: list[int], lr: PositiveFloat) -> None:
+    def __init__(self, data: Some[Data], hidden: Some[Positive], moments: Some[Natural], lr: PositiveFloat) -> None:
         self.data, self.hidden, self.moments, self.lr = data, hidden, sorted(moments), lr
 
     def __call__(self) -> Findings:
@@ -121,7 +121,7 @@ class NeuronMaps(Lesson):
             for column, values in enumerate(maps):
                 page[row * pitch :, column * pitch :][:PIXELS, :PIXELS] = values.flip(0)
         title = f"What the neurons of layer {layer + 1} learn: {name}"
-        figure, (axes,) = slide(title, height=5.6 / columns * rows + 1)
+        figure, (axes,) = slide(title, height=max(5 / columns * rows + 1, 3))
         image = axes.imshow(page, cmap="PuOr", vmin=-1, vmax=1)
         left, scale = (columns - 1) * pitch, PIXELS / (2 * LIMIT)
         for row in range(rows):

@@ -49,6 +49,8 @@ def test_claims_speak_of_the_default_options(dlrun: Dlrun) -> None:
         (("least_squares", "lesson.steps=0"), "lesson.steps=0: expected greater than 0"),
         (("least_squares", "lesson.steps=many"), "lesson.steps='many': expected a valid integer"),
         (("least_squares", "lesson.stepps=3"), "lesson.stepps=3: no such key; did you mean 'steps'?"),
+        (("confidence", "lesson.scales=[]"), "lesson.scales=[]: List should have at least 1 item"),
+        (("confidence", "lesson.scales=[1,-1]"), "lesson.scales.1=-1: expected greater than 0"),
         (("least_square",), "least_square: not understood; did you mean lesson=least_squares?"),
         (("seed=1",), "lesson: none chosen; expected lesson=NAME from the groups"),
         (("least_squares", "expect.nothing.min=1"), "expect.nothing=nothing: no such metric; choose from"),
