@@ -10,7 +10,7 @@ from dlrun.figure.slide import CHANGE
 from dlrun.figure.tiles import Bar, Tile, coloured, flow, picture, tiles
 
 TEMPLATES = "The weights of each class: red pixels speak for it, blue ones against it"
-IN_COLOUR = "The weights of each class: the colours that speak for it"
+IN_COLOUR = "The weights of each class"
 """The titles of those of a linear classifier, of grey images and of images in colour."""
 
 

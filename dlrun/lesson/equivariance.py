@@ -131,9 +131,7 @@ def equivariance_error(convolutions: nn.Module, images: Tensor, pixels: int) -> 
 
 
 def _curves(moved: dict[str, dict[str, list[float]]]) -> Figure:
-    figure, plots = slide(
-        "Pooled over all positions, a network does not see a shift; a turn moves all", 1, 2, sharey=True
-    )
+    figure, plots = slide("Pooled over all positions: no shift is seen, but a turn is", 1, 2, sharey=True)
     labels = (("shift", SHIFTS, "shift (pixels)"), ("turn", ANGLES, "turn (degrees)"))
     for axes, (kind, amounts, label) in zip(plots, labels, strict=True):
         for (name, values), mark in zip(moved[kind].items(), "so^", strict=True):
@@ -159,4 +157,4 @@ def _maps(convolutions: nn.Module, image: Tensor, pixels: int) -> Figure:
          Tile(picture(after[channel, None] / highest), "its map"),
          Tile(picture(shifted(before[None], pixels)[0, channel, None] / highest), "the first map, shifted")],
     ]  # fmt: skip
-    return tiles("A convolution is equivariant: the image moves, and its map moves with it", shown)
+    return tiles("A convolution is equivariant: its map moves with the image", shown)

@@ -83,7 +83,7 @@ class ISS(Lesson):
         errors: dict[str, float],
     ) -> Figure:
         before, after = f"{errors['measured']:.1f}", f"{errors['learned']:.1f}"
-        title = f"A weighted mean of {self.window} measurements: {before} degrees off without it, {after} with it"
+        title = f"A weighted mean of {self.window}: from {before} degrees off to {after}"
         figure, (track, bars) = slide(title, 2, height=6, height_ratios=[2, 1])
         track.plot(seen[SHOWN], ".", color="0.6", label=f"measured: off by {errors['measured']:.1f} degrees")
         track.plot(truth[SHOWN], color="black", linewidth=1, label="the true latitude")

@@ -55,7 +55,7 @@ class LayerSizes(Lesson):
         return Findings(metrics, {"views": self._figure()}, {"layers": table})
 
     def _figure(self) -> Figure:
-        title = "What one output reads: pixels (above), and channels for each output (below)"
+        title = "What one output reads: pixels (above), channels (below)"
         figure, plots = slide(title, 2, len(self.layers), 6, height_ratios=[1, 1.3])
         columns = len(self.layers)
         for place, (name, one) in enumerate(self.layers.items()):
