@@ -31,6 +31,7 @@ from dlrun.model.normalized import Normalized
 from dlrun.record.recorder import Recorder
 from dlrun.scheduler.schedule import Schedule
 from dlrun.task.task import Task
+from dlrun.training import division
 from dlrun.training.options import TrainerOptions
 from dlrun.training.step import Step
 from dlrun.visualizer.visualizer import Visualizer
@@ -46,6 +47,7 @@ class Parts:
         precision: of the computation.
         task: what a batch means.
         model: the network behind its normalisation.
+        division: into how many micro-batches a batch is divided, and who computes them.
         data: the dataset; None where nobody asked for it.
     """
 
@@ -54,6 +56,7 @@ class Parts:
     precision: Precision
     task: Task
     model: Normalized
+    division: division.Division
     loaded: Data | None
 
     @property
@@ -94,20 +97,22 @@ def parts(
     options = trainer_options(config)
     chosen = device.choose(options.device)
     seeding.seed_everything(config.seed, options.deterministic)
+    divided = division.of(options, config.seed, chosen)
     sizes_known = None not in (config.dataset.image_size, config.dataset.num_classes)
     made = network(config, task(config)) if sizes_known else None
     loaded = None
     if with_data:
         streamed = config if in_memory else updated(config, {"dataset.memory_budget": 0.0})
-        loaded = data(streamed, chosen, options.limit_batches, known_classes)
+        with divided.world.first():  # it may be downloaded
+            loaded = data(streamed, chosen, options.limit_batches, known_classes)
         config = updated(config, {f"dataset.{key}": value for key, value in loaded.facts.items()})
     meaning = task(config)
     if loaded is not None:
-        check_needs(meaning, loaded)
+        meaning.check_needs(loaded.fields)
     whole = model(config, meaning, chosen, load_weights, made)
     if options.channels_last:  # convolutions hand the format on from their weights
         whole = whole.to(memory_format=torch.channels_last)
-    return Parts(config, chosen, Precision(options.precision, chosen), meaning, whole, loaded)
+    return Parts(config, chosen, Precision(options.precision, chosen), meaning, whole, divided, loaded)
 
 
 def data(
@@ -124,19 +129,6 @@ def data(
             " expected dlrun.dataset.source.Splits"
         )
     return prepare(splits, sized(config.dataset, splits), config.seed, device, limit_batches, known_classes)
-
-
-def check_needs(task: Task, data: Data) -> None:
-    """Refuse a task that reads fields which the dataset does not have.
-
-    Raises:
-        UserError: names them.
-    """
-    missing = [name for name in task.needs if name not in data.fields]
-    if missing:
-        raise UserError(
-            f"task={type(task).__name__}: needs {', '.join(missing)}; the dataset has {', '.join(data.fields)}"
-        )
 
 
 def network(config: DictConfig, task: Task) -> nn.Module:
@@ -292,9 +284,10 @@ def step(
         whole,
         optimizers(config, parts.task, whole, groups),
         parts.precision if precision is None else Precision(precision, parts.device),  # type: ignore[arg-type]
-        config.seed,
+        parts.division,
         config.trainer.clip_norm,
         config.trainer.compile,
+        config.trainer.sync_batch_norm and parts.division.world.size > 1,
     )
 
 

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -29,6 +29,8 @@ _came = -math.inf  # when the last signal raised Abandoned
 _parent: int | None = None  # in a worker, the process that it works for
 _at_work = False  # in a worker, whether it has a job
 _leaving = False  # in a worker, whether it takes no more jobs
+_together = False  # whether several processes agree on when to stop
+_agreed: int | None = None  # the signal for which they do
 
 
 class Stopped(BaseException):
@@ -110,15 +112,50 @@ def check() -> None:
     Raises:
         Interrupted: stop requested.
     """
-    if _requested is not None:
-        raise Interrupted(_requested)
-    if _parent is not None and os.getppid() != _parent:
-        raise Interrupted(signal.SIGTERM)
+    signum = _agreed if _together else requested()
+    if signum is not None:
+        raise Interrupted(signum)
 
 
 def requested() -> int | None:
-    """The signal that asked to stop, if one has."""
-    return _requested
+    """The signal that asked this process to stop, if one has; SIGTERM where the one that it works for has ended."""
+    is_orphan = _parent is not None and os.getppid() != _parent
+    return signal.SIGTERM if is_orphan and _requested is None else _requested
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Meanwhile :func:`check` stops for a signal that all processes of a run know of, and for no other."""
+    global _together, _agreed
+    _together, _agreed = True, None
+    try:
+        yield
+    finally:
+        _together = False
+
+
+@contextmanager
+def by_itself() -> Iterator[None]:
+    """Within :func:`together`, while the others wait for this process: it stops for its own signals."""
+    global _together
+    before, _together = _together, False
+    try:
+        yield
+    finally:
+        _together = before
+
+
+def wishes() -> list[float]:
+    """For each of the signals 1 if it has asked this process to stop, else 0."""
+    return [float(requested() == signum) for signum in SIGNALS]
+
+
+def agree(wishes: Sequence[float]) -> None:
+    """Take in the sums of the wishes of all processes, which know of them now."""
+    global _agreed
+    for signum, wish in zip(SIGNALS, wishes, strict=True):
+        if wish and _agreed is None:
+            _agreed = signum
 
 
 def worker_number() -> int | None:

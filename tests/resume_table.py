@@ -38,8 +38,8 @@ AUGMENT = "dataset.augment={crop: 1, flip: 0.5, rotate: 5, mixup: 0.4}"
 TUNE = "finetune model.backbone=weights-run dataset=digits cache=cache trainer.epochs=6 trainer.precision=fp32"
 CASES: dict[str, list[str]] = {
     "streaming": [*f"train {SMALL} dataset.memory_budget=0 dataset.workers=2 trainer.epochs=4".split(), AUGMENT],
-    "ema, mixup, accumulate, one-cycle, patience": [
-        *f"train {SMALL} trainer.ema=0.99 trainer.accumulate=3 scheduler=one_cycle trainer.patience=4".split(),
+    "ema, mixup, replicas, one-cycle, patience": [
+        *f"train {SMALL} trainer.ema=0.99 trainer.replicas=3 scheduler=one_cycle trainer.patience=4".split(),
         "trainer.epochs=12",
         AUGMENT,
     ],

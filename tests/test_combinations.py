@@ -14,8 +14,12 @@ from tests.conftest import QUICK, Dlrun
     ("override", "complaint"),
     [
         (
-            ("trainer.accumulate=9", "trainer.limit_batches=4"),
-            "trainer.accumulate=9: more than trainer.limit_batches=4",
+            ("trainer.replicas=4", "trainer.sync_batch_norm=true"),
+            "trainer.sync_batch_norm=true: trainer.replicas=4 are normalised each by itself; expected null",
+        ),
+        (
+            ("trainer.accumulate=4",),
+            "trainer.accumulate=4: no such key; expected trainer.replicas=4 with a dataset.batch_size that",
         ),
         (("scheduler=step", "scheduler.every=3"), "scheduler.every=3: more than trainer.epochs=2"),
         (("scheduler.warmup_epochs=3",), "scheduler.warmup_epochs=3: more than trainer.epochs=2"),
@@ -45,7 +49,6 @@ def test_refused_before_any_data_loads(
 @pytest.mark.parametrize(
     ("override", "complaint"),
     [
-        ("trainer.accumulate=42", "trainer.accumulate=42: an epoch has 41 batches; expected at most as many"),
         ("scheduler.warmup_steps=83", "scheduler.warmup_steps=83: the run has 82 steps; expected at most as many"),
     ],
 )

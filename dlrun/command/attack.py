@@ -31,7 +31,7 @@ from dlrun.task.classification import ClassificationScores
 from dlrun.trained import Trained, open_trained
 from dlrun.training.evaluation import score
 
-Scoring = Callable[[Callable[[Batch], Batch] | None], ClassificationScores]
+Scoring = Callable[[Callable[[Batch], Batch], Callable[[Batch, Batch], None]], ClassificationScores]
 
 SHOWN = 6
 """Images in the picture."""
@@ -129,9 +129,11 @@ def measure(
     """
     task = classifier(trained.task, "an attack")
 
-    def scores(before: Callable[[Batch], Batch] | None = None) -> ClassificationScores:
+    def scores(
+        before: Callable[[Batch], Batch] | None = None, watch: Callable[[Batch, Batch], None] | None = None
+    ) -> ClassificationScores:
         with inference(trained.model):
-            found = score(task, trained.model, loader, trained.precision, before)
+            found = score(task, trained.model, loader, trained.precision, trained.division, before, watch)
         assert isinstance(found, ClassificationScores)
         return found
 
@@ -152,21 +154,23 @@ def one_radius(trained: Trained, attack: Attack, scores: Scoring, keep: bool, to
     l2: list[Tensor] = []
 
     def before(batch: Batch) -> Batch:
-        clean = inputs(batch)
-        attacked = attack(trained.model, clean, batch["target"])
+        return {**batch, next(iter(batch)): attack(trained.model, inputs(batch), batch["target"])}
+
+    def watch(batch: Batch, after: Batch) -> None:
+        clean, attacked = inputs(batch), inputs(after)
         change = attacked - clean
         if keep:
             images.append(attacked.cpu())
         linf.append(largest(change).cpu())
         l2.append(length(change).cpu())
         advance(len(clean))
-        return {**batch, next(iter(batch)): attacked}
 
     started = time.perf_counter()
     with console.bar(f"eps={attack.eps:.4g}", total, lambda: f"{attack.looks_so_far:,} looks at the model") as advance:
-        found = scores(before)
+        found = scores(before, watch)
     seconds = time.perf_counter() - started
-    return Attacked(attack.eps, found, images, torch.cat(linf), torch.cat(l2), attack.queries, round(seconds, 3))
+    queries = sum(trained.division.world.gather([attack.queries]))
+    return Attacked(attack.eps, found, images, torch.cat(linf), torch.cat(l2), queries, round(seconds, 3))
 
 
 def row(step: Attacked) -> dict[str, float]:

@@ -28,7 +28,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     task, classes, loader = trained.task, trained.classes, trained.data.evaluation(config.split, config.limit)
     classifier(task, "evaluate")
     with inference(trained.model):
-        scores = score(task, trained.model, loader, trained.precision)
+        scores = score(task, trained.model, loader, trained.precision, trained.division)
     assert isinstance(scores, ClassificationScores)
     detailed = scores.detailed(config.top_k)
     say_tables(detailed, scores, classes, f"{trained.config.weights}, {config.split}, {loader.counted}")

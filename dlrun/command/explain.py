@@ -115,7 +115,7 @@ def choose(config: DictConfig, trained: Trained) -> Examples:
     elif config.order in ("most_wrong", "least_certain"):
         task = classifier(trained.task, "explain")
         with inference(trained.model):
-            scores = cast(ClassificationScores, score(task, trained.model, loader, trained.precision))
+            scores = cast(ClassificationScores, score(task, trained.model, loader, trained.precision, trained.division))
         if config.order == "most_wrong":
             ranked = scores.most_wrong(count)
         else:

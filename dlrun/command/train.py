@@ -71,6 +71,7 @@ def fit(
             folder=run.path,
             hparams=hparams(config, invocation.choices, invocation.keys),
             swept=invocation.keys,
+            division=parts.division,
         )
         try:
             if state is None:

@@ -48,11 +48,8 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def seed_step(seed: int, step: int, place: int, device: torch.device, turn: int = 0) -> None:
-    """Make all that torch draws from here on a function of (seed, step, place of the micro-batch, turn in the step).
-
-    ``torch.manual_seed`` does the same to every device, and takes a hundred times as long where CUDA sleeps.
-    """
+def of_step(seed: int, step: int, place: int, turn: int = 0) -> int:
+    """A seed that is a function of (seed of the run, step, place of the micro-batch, turn in the step)."""
     parts = (
         (seed, 0x9E3779B97F4A7C15),
         (step, 0xBF58476D1CE4E5B9),
@@ -60,12 +57,19 @@ def seed_step(seed: int, step: int, place: int, device: torch.device, turn: int 
         (turn, 0xD6E8FEB86659FD93),
     )
     mixed = sum(value * prime for value, prime in parts) % 2**64
-    mixed ^= mixed >> 31
-    torch.default_generator.manual_seed(mixed)
+    return mixed ^ mixed >> 31
+
+
+def seed_torch(seed: int, device: torch.device) -> None:
+    """Seed what torch draws on the CPU and on a device.
+
+    ``torch.manual_seed`` does the same to every device, and takes a hundred times as long where CUDA sleeps.
+    """
+    torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
-        torch.cuda.default_generators[device.index or 0].manual_seed(mixed)
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
     elif device.type == "mps":
-        torch.mps.manual_seed(mixed)
+        torch.mps.manual_seed(seed)
 
 
 class Randomness:

@@ -38,10 +38,24 @@ def load(run: Path) -> DictConfig:
         raise UserError(f"run={run}: config.yaml cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(config, DictConfig) or not {"verb", "name"} <= config.keys():
         raise UserError(f"run={run}: config.yaml is not the config of a run")
+    if "trainer" in config:
+        bring_up_to_date(config)
     callbacks = config.get("callback") or {}
     for name in [name for name, node in callbacks.items() if node is not None and node.get("_target_") in RETIRED]:
         del callbacks[name]
     return config
+
+
+def bring_up_to_date(config: DictConfig) -> None:
+    """Give the config of an earlier version the options of a training that it had no word for.
+
+    What was ``trainer.accumulate``, so many batches a step, are the replicas of one batch.
+    """
+    count = config.trainer.pop("accumulate", 1)
+    if count > 1:
+        config.dataset.batch_size *= count
+    for key, value in {"devices": 1, "replicas": count if count > 1 else None, "sync_batch_norm": False}.items():
+        config.trainer.setdefault(key, value)
 
 
 def noted(run: Path, key: str, default: Any) -> Any:
@@ -126,7 +140,7 @@ def reopen(verb: str, given: Mapping[str, Override], config_dir: str | None) -> 
     if entry.trains:
         values |= own_values(verb, saved)
     else:
-        saved.trainer.device = "auto"
+        saved.trainer.device, saved.trainer.devices = "auto", 1
     if entry.continues:
         values["hydra.run.dir"] = str(run)
     chosen = [key for key in values if key not in given and key.split(".")[0] not in given]

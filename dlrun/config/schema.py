@@ -117,7 +117,6 @@ def combinations(config: Any) -> list[str]:
     epochs = math.inf if trainer["steps"] else trainer["epochs"]
     steps = trainer["steps"] or math.inf
     pairs = [
-        ("trainer.accumulate", trainer["accumulate"], "trainer.limit_batches", trainer["limit_batches"] or math.inf),
         ("scheduler.every", schedule.get("every", 0), "trainer.epochs", epochs),
         ("scheduler.warmup_epochs", schedule.get("warmup_epochs", 0), "trainer.epochs", epochs),
         ("scheduler.warmup_steps", schedule.get("warmup_steps", 0), "trainer.steps", steps),
@@ -128,6 +127,11 @@ def combinations(config: Any) -> list[str]:
         for key, value, other, bound in pairs
         if value > bound
     ]
+    if trainer["sync_batch_norm"] and trainer["replicas"]:
+        faults.append(
+            f"trainer.sync_batch_norm=true: trainer.replicas={trainer['replicas']} are normalised each by itself;"
+            " expected null"
+        )
     if VERBS[config["verb"]].trains and config.get("attack") and "attack" not in config["task"]:
         faults.append(f"attack={config['attack']['_target_']}: the task attacks nothing; expected task=adversarial")
     return faults

@@ -79,7 +79,9 @@ KEYS = _by_word(
         "earlystoppingpatience": "trainer.patience={}",
         "schedulerstepsize": "scheduler.every={}, with scheduler=step",
         "gradclip gradientclip clip clipgrad clipgradnorm clipnorm gradientclipval maxgradnorm": "trainer.clip_norm={}",
-        "gradaccum accumulation accumulategradbatches gradientaccumulationsteps": "trainer.accumulate={}",
+        "accumulate traineraccumulate gradaccum accumulation accumulategradbatches gradientaccumulationsteps": (
+            "trainer.replicas={} with a dataset.batch_size that many times as large"
+        ),
         "fastdevrun debug smoke quick smoketest": "trainer.limit_batches=5 trainer.epochs=1",
         "limittrainbatches subset": "trainer.limit_batches={}",
         "sched lrscheduler lrschedule schedule lrs": "scheduler={}",

@@ -113,7 +113,10 @@ def _attempt(run: Run, config: DictConfig, call: Call) -> None:
             console.say(about)
         with interrupt.at_once():
             main: Main = import_module(f"dlrun.command.{invocation.verb}").main
-            result = main(config, run)
+            from dlrun.compute import threads  # torch is there now, and not before
+
+            with threads.restored():
+                result = main(config, run)
             if then := config.get("then"):
                 # What follows reads this run, whose result is not whole before it has come to an end.
                 run.save_result("running", time.perf_counter() - started, result)

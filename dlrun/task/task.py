@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dlrun.dataset.batch import Batch, size
 from dlrun.dataset.loader import Loader
+from dlrun.errors import UserError
 from dlrun.loss.weight import weight
 
 if TYPE_CHECKING:
@@ -99,6 +100,18 @@ class Task(ABC):
     def __init__(self, loss: nn.Module, num_classes: int) -> None:
         self.criterion = loss
         self.num_classes = num_classes
+
+    def check_needs(self, fields: Collection[str]) -> None:
+        """Refuse a dataset that does not have the fields that the task reads.
+
+        Raises:
+            UserError: names them.
+        """
+        missing = [name for name in self.needs if name not in fields]
+        if missing:
+            raise UserError(
+                f"task={type(self).__name__}: needs {', '.join(missing)}; the dataset has {', '.join(fields)}"
+            )
 
     def prepare(self, net: Net, batch: Batch, clock: Clock) -> Batch:
         """What happens to a batch before the network sees it, in training and in evaluation alike: nothing."""

@@ -36,6 +36,13 @@ def newest(run: Path) -> State | None:
     return None
 
 
+def best(run: Path) -> State | None:
+    """The weights of a run's best epoch, or None where it has none yet."""
+    path = run / FOLDER / BEST
+    weights_of_best: State | None = weights.load(path, "checkpoint")["model"] if path.exists() else None
+    return weights_of_best
+
+
 def take_back(run: Path, step: int) -> None:
     """Remove what was saved after so many steps or more and not validated: a later loss showed that it diverged."""
     folder = run / FOLDER

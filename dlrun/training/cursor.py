@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -81,6 +82,17 @@ class Cursor:
             ended = goal.patience is not None and goal.patience <= self.since_best
         left = self.step < goal.steps if goal.steps is not None else self.reached < goal.epochs
         return left and not ended
+
+    def judge(self, metrics: dict[str, float], monitor: str, higher_is_better: bool) -> bool:
+        """Whether an epoch's metrics are the best so far, which it remembers; without the one monitored they are."""
+        value = metrics.get(monitor)
+        if value is not None:
+            better = self.best is None or (value > self.best if higher_is_better else value < self.best)
+            if not better or not math.isfinite(value):
+                self.since_best += 1
+                return False
+        self.best, self.best_epoch, self.since_best, self.best_metrics = value, self.epoch, 0, metrics
+        return True
 
     def reopen(self, goal: Goal) -> None:
         """Point a run that has ended its training at the next step, if the goal asks for more."""

@@ -20,8 +20,12 @@ class TrainerOptions(Section):
     """Where the model is: the best there is for ``auto``."""
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     """The number format of the forward pass; ``auto`` is bf16 where the hardware has it."""
-    accumulate: Positive
-    """Batches per optimizer step."""
+    devices: Annotated[Positive, MAY_CHANGE]
+    """Processes that train together, on as many GPUs or on parts of the CPU."""
+    replicas: Positive | None
+    """Parts of a batch, each computed by one thread: the same bits on any number of threads and processes."""
+    sync_batch_norm: bool
+    """Whether batch normalisation takes the statistics of all processes' parts of a batch."""
     clip_norm: PositiveFloat | None
     """The largest norm of the gradient."""
     ema: Fraction | None

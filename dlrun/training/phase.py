@@ -88,16 +88,8 @@ class Extent:
     ahead: int
 
     @classmethod
-    def of(cls, plan: Plan, goal: Goal, cursor: Cursor, batches: int, accumulate: int) -> Extent:
-        """That of the cursor's phase, whose epochs have so many batches.
-
-        Raises:
-            UserError: more batches are to be accumulated than there are.
-        """
-        if accumulate > batches:
-            reason = f"an epoch has {batches} batches; expected at most as many"
-            raise UserError(f"trainer.accumulate={accumulate}: {reason}")
-        per_epoch = math.ceil(batches / accumulate)
+    def of(cls, plan: Plan, goal: Goal, cursor: Cursor, per_epoch: int) -> Extent:
+        """That of the cursor's phase, whose epochs have so many batches."""
         if goal.steps is not None:
             return cls(per_epoch, (epochs := math.ceil(goal.steps / per_epoch)), epochs, goal.steps, 0)
         left = goal.epochs - cursor.planned

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dlrun.compute.precision import Precision
-from dlrun.compute.seeding import seed_step
+from dlrun.compute.seeding import of_step
 from dlrun.dataset.batch import Batch, size
-from dlrun.task.task import Clock, Task
-from dlrun.training.world import Alone, TreeSum, World
+from dlrun.task.task import Clock, Net, Task
+from dlrun.training.division import Division
+from dlrun.training.replica import Replicas, change
+from dlrun.training.world import TreeSum
 
 Means = dict[str, Tensor]
 
@@ -31,10 +32,10 @@ class Step:
         model: the network behind its normalisation.
         optimizers: by player.
         precision: of the computation.
-        seed: of the run.
+        division: into how many micro-batches, and who computes them; None leaves a batch whole.
         clip_norm: the largest norm of a player's gradient; None for any.
         compiled: run the model through torch.compile.
-        world: who computes which micro-batches.
+        synchronized: batch normalisation takes the statistics of all micro-batches.
     """
 
     def __init__(
@@ -43,14 +44,15 @@ class Step:
         model: nn.Module,
         optimizers: Mapping[str, torch.optim.Optimizer],
         precision: Precision,
-        seed: int = 0,
+        division: Division | None = None,
         clip_norm: float | None = None,
         compiled: bool = False,
-        world: World | None = None,
+        synchronized: bool = False,
     ) -> None:
         self.task, self.model, self.optimizers, self.precision = task, model, optimizers, precision
-        self.seed, self.clip_norm, self.world = seed, clip_norm, world or Alone()
+        self.division, self.clip_norm = division or Division(), clip_norm
         self.net: Callable[..., Any] = torch.compile(model) if compiled else model
+        self.replicas = Replicas(model, compiled, synchronized)
         self.scaler = precision.scaler()
         self.rates = {player: [group["lr"] for group in made.param_groups] for player, made in optimizers.items()}
         self.loss_names = {f"{player}_loss" if player else "loss" for player in optimizers}
@@ -74,63 +76,105 @@ class Step:
             measure: keep the norm of the gradient.
         """
         self._set_rates(factor)
-        mine = self.world.mine(len(batches))
-        prepared: dict[int, Batch] = {}
-        for place in mine:
-            self._seed(clock, place, 0)
-            with self.precision.autocast():
-                prepared[place] = self.task.prepare(self.net, batches[place], clock)
-        shares = self._shares(batches)
+        is_whole = self.division.is_whole and len(batches) == 1
+        mine = range(1) if is_whole else self.division.mine(len(batches)) or range(1)
+        with nullcontext() if is_whole else self._buffers_kept():
+            prepared = {place: self._prepared(batches[place], place, clock) for place in mine}
         means: Means = {}
         for turn, (player, optimizer) in enumerate(self.optimizers.items(), start=1):
+            optimizer.zero_grad(set_to_none=True)
             with self._playing(player):
-                means |= self._play(player, optimizer, prepared, shares, partial(self._seed, clock, turn=turn))
+                if is_whole:
+                    found = self._play(player, prepared[0], clock, turn)
+                else:
+                    found = self._play_parts(player, optimizer, batches, prepared, clock, turn)
+            means |= {f"{player}_{name}" if player else name: value for name, value in found.items()}
             self._clip(optimizer, measure)
             self.scaler.step(optimizer)
         self.scaler.update()
         return means
 
-    def _seed(self, clock: Clock, place: int, turn: int) -> None:
-        """Make what is drawn next a function of (seed, step, place of the micro-batch, turn in the step)."""
-        seed_step(self.seed, clock.step, place, self.precision.device, turn)
+    def _prepared(self, batch: Batch, place: int, clock: Clock) -> Batch:
+        self.division.seeded(clock.step, place)
+        with self.precision.autocast():
+            return self.task.prepare(self.net, batch, clock)
 
-    def _play(
+    def _play(self, player: str, batch: Batch, clock: Clock, turn: int) -> Means:
+        """Leave the player's gradients on a whole batch in its parameters."""
+        self.division.seeded(clock.step, 0, turn)
+        loss, means = self._measured(self.net, player, batch)
+        torch.autograd.backward(self.scaler.scale(loss))
+        return means
+
+    def _play_parts(
         self,
         player: str,
         optimizer: torch.optim.Optimizer,
-        batches: Mapping[int, Batch],
-        shares: Sequence[tuple[float, float]],
-        seed: Callable[[int], None],
+        batches: Sequence[Batch],
+        prepared: Mapping[int, Batch],
+        clock: Clock,
+        turn: int,
     ) -> Means:
-        """Leave the player's gradients in its parameters."""
-        optimizer.zero_grad(set_to_none=True)
-        sums, means = TreeSum(), Means()
+        """The same for micro-batches, of which this process computes those that are prepared.
+
+        Gradients, the changes of buffers and the means of a micro-batch are one vector, and the vectors are added.
+        """
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        for place, batch in batches.items():
-            seed(place)
-            with self.precision.autocast():
-                loss, outputs = self.task.loss(self.net, batch, player)
-            with torch.no_grad():
-                found = {"loss": loss.detach(), **self.task.batch_metrics(outputs, batch)}
-            if len(shares) == 1:  # in the hot loop nothing is multiplied by 1, or copied
-                torch.autograd.backward(self.scaler.scale(loss))
-                means = found
-                break
+        shares, mine = self._shares(batches), self.division.mine(len(batches))
+        sums = TreeSum()
+
+        def work(place: int) -> tuple[list[str], list[Tensor]]:
             weight, share = shares[place]
-            torch.autograd.backward(self.scaler.scale(loss * weight))
-            parts = {name: value * (weight if name == "loss" else share) for name, value in found.items()}
-            means = {name: value + means.get(name, 0.0) for name, value in parts.items()}
-            sums.add([torch.zeros_like(each) if each.grad is None else each.grad for each in parameters])
-            optimizer.zero_grad(set_to_none=True)
-        if sums.levels:
-            for parameter, gradient in zip(parameters, self.world.combine(sums), strict=True):
-                parameter.grad = gradient
-        return {f"{player}_{name}" if player else name: value for name, value in means.items()}
+            with self.replicas.one() as replica:
+                replica.begin(of_step(self.division.seed, clock.step, place, turn))
+                loss, means = self._measured(replica.net, player, prepared[place])
+                if weight:
+                    loss = self.scaler.scale(loss * weight)
+                    gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+                else:  # the loss of no target at all is NaN
+                    gradients, means["loss"] = tuple(map(torch.zeros_like, parameters)), torch.zeros_like(loss)
+                scaled = [value * (weight if name == "loss" else share) for name, value in means.items()]
+                return list(means), [*gradients, *replica.changes(share), *scaled]
+
+        def fold(parts: Iterable[tuple[list[str], list[Tensor]]]) -> tuple[list[str], list[Tensor], Tensor]:
+            sums.nodes.clear()
+            for place, part in zip(prepared, parts, strict=True):
+                vector = torch.cat([tensor.reshape(-1) for tensor in part[1]])
+                if place in mine:  # a process without a part of a small batch computes one for its shape alone
+                    sums.add(place, vector)
+            return *part, vector
+
+        names, tensors, like = self.division.compute(work, list(prepared), clock.step, turn, fold)
+        total = self.division.world.combine(sums, len(batches), like)
+        pieces = [
+            piece.view(tensor.shape).to(tensor.dtype)
+            for piece, tensor in zip(torch.split(total, [each.numel() for each in tensors]), tensors, strict=True)
+        ]
+        for parameter, gradient in zip(parameters, pieces, strict=False):
+            parameter.grad = gradient
+        change(self.model, pieces[len(parameters) : len(pieces) - len(names)])
+        return dict(zip(names, pieces[len(pieces) - len(names) :], strict=True))
+
+    def _measured(self, net: Net, player: str, batch: Batch) -> tuple[Tensor, Means]:
+        """The player's loss on a batch, and the means over it."""
+        with self.precision.autocast():
+            loss, outputs = self.task.loss(net, batch, player)
+        with torch.no_grad():
+            return loss, {"loss": loss.detach(), **self.task.batch_metrics(outputs, batch)}
+
+    @contextmanager
+    def _buffers_kept(self) -> Iterator[None]:
+        """Preparing changes no buffers: it would in each process others."""
+        kept = [buffer.clone() for buffer in self.model.buffers()]
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for buffer, before in zip(self.model.buffers(), kept, strict=True):
+                    buffer.copy_(before)
 
     def _shares(self, batches: Sequence[Batch]) -> list[tuple[float, float]]:
         """For each micro-batch its part in the mean loss of all, and in means over their examples."""
-        if len(batches) == 1:
-            return [(1.0, 1.0)]
         weights, sizes = [float(self.task.weight(batch)) for batch in batches], [size(batch) for batch in batches]
         whole, examples = sum(weights), sum(sizes)
         return [(weight / (whole or 1.0), count / examples) for weight, count in zip(weights, sizes, strict=True)]

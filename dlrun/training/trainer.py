@@ -6,7 +6,6 @@ import copy
 import math
 import time
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +17,7 @@ from dlrun.callback.callback import Callback, StepLog
 from dlrun.compute.seeding import Randomness
 from dlrun.dataset.batch import size
 from dlrun.dataset.data import Data
+from dlrun.dataset.loader import Loader
 from dlrun.errors import UserError, suggest
 from dlrun.logger.logger import Value
 from dlrun.model.normalized import Normalized
@@ -28,6 +28,7 @@ from dlrun.training import checkpoint
 from dlrun.training.average import moving_average
 from dlrun.training.cursor import Cursor, Goal
 from dlrun.training.diverged import DivergedError, check_scores, check_steps
+from dlrun.training.division import Division
 from dlrun.training.evaluation import score
 from dlrun.training.options import TrainerOptions
 from dlrun.training.pending import Pending
@@ -52,6 +53,7 @@ class Trainer:
         folder: the run's folder.
         hparams: what a comparison of runs should show.
         swept: those of them that the command line sets.
+        division: into how many micro-batches, and who computes them; None leaves batches whole.
 
     Raises:
         UserError: ``options.monitor`` is no metric of the task.
@@ -69,10 +71,12 @@ class Trainer:
         folder: Path,
         hparams: Mapping[str, Value] | None = None,
         swept: Sequence[str] = (),
+        division: Division | None = None,
     ) -> None:
         self.plans, self.task, self.schedule, self.options, self.device = plans, task, schedule, options, device
         self.callbacks, self.recorder, self.folder = callbacks, recorder, folder
         self.hparams, self.swept = dict(hparams or {}), swept
+        self.division = division or Division()
         self.goal = Goal(options.epochs, options.steps, options.patience)
         self.cursor, self.pending, self.random = Cursor(), Pending(), Randomness()
         self.monitor = options.monitor or task.monitor
@@ -91,7 +95,7 @@ class Trainer:
         plan = self.plans[self.cursor.phase]
         self.phase: Phase = plan.make()
         check_last_batch(self.phase)
-        self.extent = Extent.of(plan, self.goal, self.cursor, len(self.data.train), self.options.accumulate)
+        self.extent = Extent.of(plan, self.goal, self.cursor, len(self.data.train))
         self.extent.check_warmup(self.schedule.warmup_steps)
         if self.options.ema:
             self.average = moving_average(self.model, self.options.ema)
@@ -209,16 +213,16 @@ class Trainer:
         self._watch = time.perf_counter()
         batches, last = self.data.train.epoch(cursor.epoch, start=cursor.batch), self.extent.last_step
         while cursor.next == "step":
-            group = list(islice(batches, options.accumulate))
-            ends = cursor.batch + len(group) >= batches_in_epoch or cursor.step + 1 >= last
+            batch = next(batches)
+            ends = cursor.batch + 1 >= batches_in_epoch or cursor.step + 1 >= last
             looks = ends or (cursor.step + 1) % options.log_every == 0
             clock = Clock(cursor.step, cursor.epoch, self.extent.steps_per_epoch, training=True)
-            means = self.phase.step(group, clock, self._factor, measure=looks)
+            means = self.phase.step(self.division.cut(batch), clock, self._factor, measure=looks)
             if self.average is not None:
                 self.average.update_parameters(self.model)
-            self.pending.add(means, sum(map(size, group)), sum(map(self.task.weight, group)))
+            self.pending.add(means, size(batch), self.task.weight(batch))
             cursor.step += 1
-            cursor.batch += len(group)
+            cursor.batch += 1
             if ends:
                 cursor.next = "validate"
             if looks:
@@ -248,23 +252,24 @@ class Trainer:
         cursor = self.cursor
         metrics = {f"train/{name}": value for name, value in cursor.means(self.phase.step.loss_names).items()}
         if len(self.data.val) and self._is_due():
-            metrics |= self._scored("val", score(self.task, self.eval_model, self.data.val, self.phase.step.precision))
+            metrics |= self._scored("val", self.eval_model, self.data.val)[1]
         cursor.metrics, cursor.next = metrics, "epoch_end"
 
     def _is_due(self) -> bool:
         return (self.cursor.epoch + 1) % self.options.validate_every == 0 or self.cursor.step >= self.extent.last_step
 
-    def _scored(self, split: str, scores: Scores) -> dict[str, float]:
-        """The metrics of a split, whose loss is finite."""
+    def _scored(self, split: str, model: Normalized, loader: Loader) -> tuple[Scores, dict[str, float]]:
+        """A model's scores on a split, and the metrics, whose loss is finite."""
+        scores = score(self.task, model, loader, self.phase.step.precision, self.division)
         metrics = {f"{split}/{name}": value for name, value in scores.metrics().items()}
         check_scores(metrics, self.cursor.step)
-        return metrics
+        return scores, metrics
 
     def _end_epoch(self) -> None:
         """Judge and record the epoch, and find what comes next."""
         cursor, due, metrics = self.cursor, self._is_due(), self.cursor.metrics
         cursor.epoch, cursor.batch, cursor.sums, cursor.examples, cursor.weight = cursor.epoch + 1, 0, {}, 0, 0.0
-        improved = due and self._judge(metrics)
+        improved = due and cursor.judge(metrics, self.monitor, self.higher_is_better)
         if improved:
             state = copied(self.eval_model.network)  # it may be saved many steps later
             self._best = {"model": state, "epoch": cursor.epoch, "step": cursor.step, "metrics": metrics}
@@ -275,19 +280,11 @@ class Trainer:
             cursor.stopped = "patience"
         cursor.next = "step"
         self._emit("on_epoch_end", metrics, improved)
+        cursor.stopped = self.division.world.shared(
+            lambda: cursor.stopped
+        )  # callbacks watch in the first process alone
         if cursor.stopped or cursor.step >= self.extent.last_step:
             self._end_phase()
-
-    def _judge(self, metrics: dict[str, float]) -> bool:
-        """Whether these metrics are the best so far; without validation data the newest always is."""
-        cursor, value = self.cursor, metrics.get(self.monitor)
-        if value is not None:
-            better = cursor.best is None or (value > cursor.best if self.higher_is_better else value < cursor.best)
-            if not better or not math.isfinite(value):
-                cursor.since_best += 1
-                return False
-        cursor.best, cursor.best_epoch, cursor.since_best, cursor.best_metrics = value, cursor.epoch, 0, metrics
-        return True
 
     def _end_phase(self) -> None:
         """Go on to the next phase, or to the test."""
@@ -304,12 +301,11 @@ class Trainer:
 
     def _test(self) -> None:
         """Score the best checkpoint on the test set."""
-        best = self.folder / checkpoint.FOLDER / checkpoint.BEST
+        best = self.division.world.shared(lambda: checkpoint.best(self.folder))
         self._tested = copy.deepcopy(self.eval_model)
-        if best.exists():
-            weights.load_weights(self._tested.network, best)
-        scores = score(self.task, self._tested, self.data.test, self.phase.step.precision)
-        metrics = self._scored("test", scores)
+        if best is not None:
+            self._tested.network.load_state_dict(best, strict=False)  # of version 0.1 counters may be missing
+        scores, metrics = self._scored("test", self._tested, self.data.test)
         for callback in self.callbacks.values():
             metrics |= callback.measure(self)
         self.recorder.scalars(metrics, self.cursor.best_epoch)
@@ -329,7 +325,8 @@ class Trainer:
     def save(self) -> None:
         """Write the checkpoints."""
         self._check_losses()
-        checkpoint.write(self.folder, self.state())
+        if self.division.world.rank == 0:
+            checkpoint.write(self.folder, self.state())
         self._best, self._save_soon = None, False
 
     def state(self) -> dict[str, Any]:

@@ -180,7 +180,7 @@ def test_augmentation_ema_and_every_other_option_together(dlrun: Dlrun) -> None:
         "dataset.augment={crop: 1, flip: 0.5, rotate: 5, translate: 0.1, scale: 0.1, erase: 0.3, mixup: 1, cutmix: 1}",
         "trainer.ema=0.9",
         "trainer.clip_norm=1",
-        "trainer.accumulate=2",
+        "trainer.replicas=2",
         "trainer.channels_last=true",
         "trainer.deterministic=true",
         "trainer.patience=5",

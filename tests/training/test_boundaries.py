@@ -30,6 +30,7 @@ from dlrun.record.recorder import Recorder
 from dlrun.scheduler.cosine import Cosine
 from dlrun.task.classification import Classification
 from dlrun.training import checkpoint
+from dlrun.training.division import Division
 from dlrun.training.options import TrainerOptions
 from dlrun.training.phase import Phase, Plan
 from dlrun.training.step import Step
@@ -91,13 +92,14 @@ def plans(options: TrainerOptions, task: Classification, phases: Sequence[int | 
         made = source(count, seed or 0)
         return Loader(made, 7, CPU, in_memory=True, workers=0, num_classes=2, seed=seed, augment=augment)
 
+    division = Division(options.replicas, seed=3, threads=2)
     data = Data(loader(30, 1, Augment(flip=0.5, mixup=0.4)), loader(20, None), loader(20, None), ["left", "right"])
 
     def make(lr: float) -> Callable[[], Phase]:
         def phase() -> Phase:
             model = Normalized(net, [0.5], [0.25])
             optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-            return Phase(model, data, Step(task, model, {"": optimizer}, Precision("fp32", CPU), seed=3))
+            return Phase(model, data, Step(task, model, {"": optimizer}, Precision("fp32", CPU), division))
 
         return phase
 
@@ -126,6 +128,7 @@ def trainer(
         callbacks={name: callbacks[name] for name in names},
         recorder=Recorder(folder, [TensorBoard()], "figures"),
         folder=folder,
+        division=Division(options.replicas, seed=3),
     )
 
 
@@ -155,7 +158,7 @@ def outcome(folder: Path) -> dict[str, Any]:
 
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "accumulate, average, rare looks": {"accumulate": 2, "ema": 0.9, "log_every": 50, "validate_every": 2},
+    "replicas, average, rare looks": {"replicas": 3, "ema": 0.9, "log_every": 50, "validate_every": 2},
     "patience": {"epochs": 9, "patience": 1, "monitor": "train/loss"},
     "two phases": {"phases": (2, None), "epochs": 4},
     "two phases with patience": {"phases": (6, None), "epochs": 9, "patience": 1, "monitor": "train/loss"},

@@ -17,6 +17,7 @@ from dlrun.dataset.field import images
 from dlrun.model.normalized import Normalized
 from dlrun.task.classification import Classification
 from dlrun.task.task import Clock, Forward, Net, Task
+from dlrun.training.division import Division
 from dlrun.training.step import Step
 from dlrun.training.world import Alone, TreeSum
 
@@ -154,7 +155,7 @@ def network(dropout: float = 0.0, norm: bool = False) -> nn.Module:
 
 def stepped(model: nn.Module, lr: float = 0.1, **more: Any) -> Step:
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-    return Step(Classification(nn.CrossEntropyLoss(), 3), model, {"": optimizer}, FP32, **more)
+    return Step(Classification(nn.CrossEntropyLoss(), 3), model, {"": optimizer}, FP32, Division(**more))
 
 
 def batches(*sizes: int) -> list[Batch]:
@@ -191,7 +192,7 @@ def test_micro_batches_have_the_gradient_and_metrics_of_the_mean_over_all_exampl
 
 
 def test_with_batch_norm_micro_batches_are_not_the_large_batch() -> None:
-    """Each is normalised by its own mean and variance: ``trainer.accumulate`` is documented to differ here."""
+    """Each is normalised by its own mean and variance: ``trainer.replicas`` is documented to differ here."""
     parts = batches(4, 4, 4, 4)
     many, whole = stepped(network(norm=True)), stepped(network(norm=True))
     many(parts, clock(), 1.0)
@@ -231,11 +232,10 @@ def test_the_sum_adds_in_the_order_of_a_binary_tree(count: int) -> None:
     scale = 10 ** torch.randint(-3, 4, (count, 1), generator=generator).float()
     parts = list(torch.randn(count, 1000, generator=generator) * scale)
     sums = TreeSum()
-    for part in parts:
-        sums.add([part.clone(), 2 * part])
-    found, doubled = sums.total()
+    for place, part in enumerate(parts):
+        sums.add(place, part.clone())
+    found = sums.total()
     assert torch.equal(found, tree(parts))
-    assert torch.equal(doubled, 2 * tree(parts))
     one_by_one = torch.stack(parts).cumsum(0)[-1]
     if count > 3:
         assert not torch.equal(found, one_by_one), "rounding tells the orders apart"
@@ -247,11 +247,10 @@ def test_the_sum_adds_in_the_order_of_a_binary_tree(count: int) -> None:
 class Part(Alone):
     """A process that computes one of the micro-batches."""
 
-    def __init__(self, place: int) -> None:
-        self.place = place
+    size = 3
 
-    def mine(self, count: int) -> range:
-        return range(self.place, self.place + 1)
+    def __init__(self, place: int) -> None:
+        self.rank = place
 
 
 def masks(parts: list[Batch], number: int = 0, seed: int = 0, disturb: int = 0, world: Alone | None = None) -> Tensor:

@@ -28,6 +28,7 @@ from dlrun.scheduler.schedule import Schedule
 from dlrun.task.classification import Classification
 from dlrun.training import checkpoint
 from dlrun.training.diverged import DivergedError
+from dlrun.training.division import Division
 from dlrun.training.options import TrainerOptions
 from dlrun.training.phase import Phase, Plan, check_last_batch
 from dlrun.training.step import Step
@@ -39,7 +40,9 @@ OPTIONS: dict[str, Any] = {
     "steps": None,
     "device": "cpu",
     "precision": "fp32",
-    "accumulate": 1,
+    "devices": 1,
+    "replicas": None,
+    "sync_batch_norm": False,
     "clip_norm": None,
     "ema": None,
     "patience": None,
@@ -107,7 +110,8 @@ def trainer(
     task = Classification(loss or nn.CrossEntropyLoss(), 2)
     chosen = TrainerOptions(**(OPTIONS | options))
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
-    step = Step(task, model, {"": optimizer}, Precision(chosen.precision, CPU), clip_norm=chosen.clip_norm)
+    division = Division(chosen.replicas)
+    step = Step(task, model, {"": optimizer}, Precision(chosen.precision, CPU), division, chosen.clip_norm)
     folder = Path(tempfile.mkdtemp())
     made = Trainer(
         plans=[Plan(lambda: Phase(model, data, step))],
@@ -118,6 +122,7 @@ def trainer(
         callbacks={"watch": watch},
         recorder=Recorder(folder),
         folder=folder,
+        division=division,
     )
     made.open(None)
     return made, watch
@@ -161,23 +166,25 @@ def test_validation_scores_the_model_in_evaluation_mode() -> None:
     assert watch.epochs[-1]["val/accuracy"] == int((logits.argmax(1) == data.targets).sum()) / 20
 
 
-def test_accumulating_k_batches_of_n_is_one_batch_of_kn() -> None:
-    large, many = trainer(batch_size=20)[0], trainer(batch_size=5, accumulate=4)[0]
-    large.fit()
-    many.fit()
-    assert many.cursor.step == large.cursor.step == 6  # 45 images: the last step of an epoch has 5
-    torch.testing.assert_close(weights(many), weights(large), rtol=1e-5, atol=1e-6)
+def test_a_batch_in_parts_is_the_batch_to_rounding() -> None:
+    whole, parts = trainer(batch_size=20)[0], trainer(batch_size=20, replicas=4)[0]
+    whole.fit()
+    parts.fit()
+    assert parts.cursor.step == whole.cursor.step == 6  # 45 images: the last step of an epoch has 5, in two parts
+    torch.testing.assert_close(weights(parts), weights(whole), rtol=1e-5, atol=1e-6)
+    assert not torch.equal(weights(parts), weights(whole)), "rounding tells them apart"
+    assert parts.result == pytest.approx(whole.result, rel=1e-5)
 
 
 @pytest.mark.parametrize(
     "loss", [{"weight": torch.tensor([0.1, 5.0])}, {"ignore_index": 1}], ids=["weights", "ignored"]
 )
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("replicas", [None, 2])
 def test_the_training_loss_is_that_of_the_whole_epoch_where_classes_weigh(
-    loss: dict[str, Any], accumulate: int
+    loss: dict[str, Any], replicas: int | None
 ) -> None:
     criterion = nn.CrossEntropyLoss(**loss)
-    made, watch = trainer(lr=0.0, train=44, loss=criterion, accumulate=accumulate)  # the last batch has 4 images
+    made, watch = trainer(lr=0.0, train=44, loss=criterion, replicas=replicas)  # the last batch has 4 images
     made.fit()
     data = source(44)
     logits, targets = made.model(data.tensors["image"].float() / 255), data.targets
