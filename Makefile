@@ -38,6 +38,7 @@ boundaries:
 torture:  ## kill a training at 25 random moments and continue it; let every write fail; start two of each writer; mistype; fuzz
 	DLRUN_KILLS=25 $(PYTHON) -m pytest -m slow tests/test_resume.py -k "killed_run or killed_sweep"
 	$(PYTHON) -m tests.resume_table
+	$(PYTHON) -m tests.world_table
 	$(PYTHON) -m tests.disk_table
 	$(PYTHON) -m tests.neighbours
 	$(PYTHON) -m tests.mutations
@@ -50,6 +51,7 @@ format:  ## let ruff fix and format the code
 bench:  ## the claims about speed, each against a peer (needs DLRUN_DATA, and: pip install 'dlrun[bench]')
 	$(PYTHON) -m benchmarks.train_mnist
 	$(PYTHON) -m benchmarks.checkpoint_cost
+	$(PYTHON) -m benchmarks.data_parallel
 	$(PYTHON) -m benchmarks.finetune_resnet50
 	$(PYTHON) -m benchmarks.attack_pgd
 	$(PYTHON) -m benchmarks.grad_cam

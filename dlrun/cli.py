@@ -12,7 +12,7 @@ from functools import partial
 from dlrun import __version__, interrupt, paths
 from dlrun.config import help
 from dlrun.errors import RunError, UserError, sentence
-from dlrun.run import output
+from dlrun.run import member, output
 
 TYPE_CHECKING = False  # as typing's own, which takes a moment to import
 if TYPE_CHECKING:
@@ -33,16 +33,33 @@ def main() -> NoReturn:
     output.tolerate()
     try:
         with interrupt.at_once(last=True):
-            status = run(sys.argv[1:])
+            status = helped() if member.is_hand() else run(sys.argv[1:])
     except interrupt.Stopped as error:
         print(f"dlrun: {error}", file=sys.stderr)
         sys.exit(128 + error.signum)
     except Exception as error:
         report(error)
+    finally:
+        dismiss()
     if reason := output.lost():
         print(f"dlrun: {reason}", file=sys.stderr)
         status = status or 1
     sys.exit(status)
+
+
+def helped() -> int:
+    """Help the first of several processes until it needs no more; the exit status."""
+    from dlrun.run import processes
+
+    return processes.serve()
+
+
+def dismiss() -> None:
+    """Let the processes that help this one, if it is the first of several, end."""
+    if member.is_member() and not member.is_hand():
+        from dlrun.run import processes
+
+        processes.dismiss()
 
 
 def wants_traceback() -> bool:
@@ -99,7 +116,7 @@ def run(arguments: list[str]) -> int:
         print(help.lessons())
     else:
         status, folder = perform(verb, rest)
-        if folder is not None:
+        if folder is not None and not member.is_member():
             from dlrun.run import closing
 
             closing.say(verb, folder)
@@ -139,6 +156,7 @@ def perform(verb: str, arguments: list[str]) -> tuple[int, Path | None]:
 def _performed(verb: str, arguments: list[str], words: list[str]) -> tuple[int, Path | None]:
     """The same with words that were read as they were meant."""
     from dlrun.config import compose, shown
+    from dlrun.run import launcher
     from dlrun.run.closing import telling
     from dlrun.run.job import run_job
     from dlrun.run.parallel import outlast
@@ -152,9 +170,12 @@ def _performed(verb: str, arguments: list[str], words: list[str]) -> tuple[int, 
         say_taken(request, arguments, words)
         if door.sweeps():
             plan = understood(door.plan, request)
+            launcher.check_sweep(plan)
             with telling(verb, lambda: plan.folder):
                 status = run_sweep(plan, lambda: understood(lambda: door.sweep(plan, job, outlast), request))
             return status, None if plan.config.sweep.dry_run else plan.folder
+        if (count := understood(lambda: launcher.devices(door), request)) > 1:
+            return launcher.launch(door, words, count), door.folder
         with telling(verb, lambda: door.folder):
             failure = understood(lambda: door.run(job), request)
     if failure is not None:

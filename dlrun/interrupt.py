@@ -164,6 +164,16 @@ def worker_number() -> int | None:
     return int(number.split(":")[0]) if name == "LokyProcess" else None
 
 
+def belong_to(parent: int) -> None:
+    """Let this process stop, as by a signal, when the one that has started it ends.
+
+    Args:
+        parent: the number of that process.
+    """
+    global _parent
+    _parent = parent
+
+
 def work_for(parent: int) -> None:
     """Make this process a worker of another, with which it ends.
 

@@ -28,7 +28,7 @@ from dlrun.model import pretrained
 from dlrun.model.backbone import Backbone
 from dlrun.model.finetuned import OnFeatures, Unfrozen, head_name, rate_groups
 from dlrun.run.folder import Run
-from dlrun.training import checkpoint
+from dlrun.training import checkpoint, process_group
 from dlrun.training.phase import Phase, Plan
 from dlrun.training.trainer import Trainer
 
@@ -45,7 +45,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     check_targets(config)
     config, file = choose_weights(config)
     check(config)
-    state = checkpoint.newest(run.path)
+    state = process_group.current().shared(lambda: checkpoint.newest(run.path))
     if state is None and file is not None and not file.is_file():
         raise UserError(f"weights={file}: no such file; expected one with the weights of the run's network")
     parts = build.parts(config, in_memory=False, load_weights=False)
@@ -92,7 +92,8 @@ class Tuning:
     @cached_property
     def features(self) -> Data:
         """The data as features; made when it is first needed."""
-        return feature_data(self.parts, self.head)
+        with self.parts.division.world.first():  # the others find them in the cache
+            return feature_data(self.parts, self.head)
 
     def head_phase(self) -> Phase:
         """The head alone, in fp32 whatever the backbone computes in."""
@@ -104,7 +105,8 @@ class Tuning:
         unfreeze = config.unfreeze
         whole = Unfrozen(parts.model, unfreeze.batch_norm)
         groups = rate_groups(whole.network, config.optimizer.lr, unfreeze.lr, unfreeze.decay)
-        data = build.data(config, parts.device, config.trainer.limit_batches)
+        with parts.division.world.first():
+            data = build.data(config, parts.device, config.trainer.limit_batches)
         rates = ", ".join(f"{group['lr']:.2g}" for group in groups)
         console.say(f"unfrozen: {self.trainable:,} parameters train, at learning rates {rates}")
         return Phase(whole, data, build.step(parts, whole, groups))

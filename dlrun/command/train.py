@@ -17,7 +17,7 @@ from dlrun.experiment import claims
 from dlrun.logger.logger import Value
 from dlrun.run import environment
 from dlrun.run.folder import Run
-from dlrun.training import checkpoint
+from dlrun.training import checkpoint, process_group
 from dlrun.training.phase import Phase, Plan
 from dlrun.training.trainer import Trainer
 
@@ -25,7 +25,7 @@ from dlrun.training.trainer import Trainer
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Train as the config says, into the run's folder; returns what goes into ``result.json``."""
     check_targets(config)
-    state = checkpoint.newest(run.path)
+    state = process_group.current().shared(lambda: checkpoint.newest(run.path))
     parts = build.parts(config, load_weights=state is None)
     console.say(f"{config.name} on {parts.device}: {parts.parameters:,} parameters; {images(parts.data)}")
     plan = Plan(lambda: Phase(parts.model, parts.data, build.step(parts)))

@@ -252,12 +252,14 @@ class Entry:
         takes: the sections that ``run=DIR`` hands over to it.
         continues: whether it goes on with the run that it finds in its folder; ``run=DIR`` then means that folder.
         completes: whether its module has a function ``complete`` that fills in what the config leaves to other files.
+        parallel: whether several processes can share its work.
     """
 
     schema: type[Command]
     takes: tuple[str, ...] = MODEL
     continues: bool = False
     completes: bool = False
+    parallel: bool = False
 
     @property
     def trains(self) -> bool:
@@ -266,11 +268,11 @@ class Entry:
 
 
 VERBS = {
-    "train": Entry(Train, (*TRAINING, "then", "expect"), continues=True),
-    "finetune": Entry(Finetune, TRAINING, continues=True, completes=True),
+    "train": Entry(Train, (*TRAINING, "then", "expect"), continues=True, parallel=True),
+    "finetune": Entry(Finetune, TRAINING, continues=True, completes=True, parallel=True),
     "replay": Entry(Replay, TRAINING),
-    "evaluate": Entry(Evaluate),
-    "attack": Entry(AttackVerb),
+    "evaluate": Entry(Evaluate, parallel=True),
+    "attack": Entry(AttackVerb, parallel=True),
     "certify": Entry(Certify),
     "explain": Entry(Explain),
     "visualize": Entry(Visualize),

@@ -192,6 +192,10 @@ class FrontDoor:
         self._single = config if mode == RunMode.RUN else None
         return False
 
+    def single(self) -> DictConfig:
+        """The config of a single run with Hydra's own part, as it is composed."""
+        return self._full(RunMode.RUN)
+
     def compose(self) -> tuple[DictConfig, Invocation]:
         """The checked config of a single run, and its invocation; its folder is not made yet."""
         full = self._full(RunMode.RUN)
@@ -277,7 +281,8 @@ class FrontDoor:
         if made is not None:
             full = made
             _set(full, "hydra.mode", mode)
-            full.hydra.overrides.hydra.append(f"hydra.mode={mode.name}")
+            if (text := f"hydra.mode={mode.name}") not in full.hydra.overrides.hydra:
+                full.hydra.overrides.hydra.append(text)
             configure_log(full.hydra.hydra_logging, full.hydra.verbose)
         else:
             overrides = [*self.overrides, f"hydra.mode={mode.name}"]

@@ -18,7 +18,7 @@ from dlrun.config.invocation import Invocation
 from dlrun.errors import RunError, UserError
 from dlrun.experiment import claims, header
 from dlrun.files import remove_leftovers, write_whole
-from dlrun.run import sweep_table
+from dlrun.run import processes, sweep_table
 from dlrun.run.folder import LOG, RESULT, Run
 from dlrun.run.follow_up import Call, follow
 
@@ -115,7 +115,7 @@ def _attempt(run: Run, config: DictConfig, call: Call) -> None:
             main: Main = import_module(f"dlrun.command.{invocation.verb}").main
             from dlrun.compute import threads  # torch is there now, and not before
 
-            with threads.restored():
+            with threads.restored(), processes.together(config, invocation):
                 result = main(config, run)
             if then := config.get("then"):
                 # What follows reads this run, whose result is not whole before it has come to an end.

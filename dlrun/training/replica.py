@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlrun.training.sync_batch_norm import synchronize
-
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
 
@@ -38,6 +36,8 @@ class Replica:
             if isinstance(module, DROPOUTS) and type(module) in DROPOUTS:
                 module.forward = partial(dropout, module, self.generator)  # type: ignore[method-assign]
         if synchronized:
+            from dlrun.training.sync_batch_norm import synchronize  # torch's part of it takes a moment to import
+
             synchronize(self.model)
         self.net: Callable[..., Any] = torch.compile(self.model) if compiled else self.model
 

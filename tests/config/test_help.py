@@ -29,8 +29,8 @@ def test_the_keys_of_a_file_are_those_that_yaml_reads(file: Path) -> None:
 
 def test_a_printed_config_says_what_its_keys_mean_and_is_still_the_config(dlrun: Dlrun) -> None:
     text = dlrun("train", "model=cnn", "--cfg", "job", "--package", "trainer").out
-    assert "epochs: 10            # passes over the training images\n" in text
-    assert "clip_norm: null       # largest gradient norm\n" in text
+    assert "epochs: 10              # passes over the training images\n" in text
+    assert "clip_norm: null         # largest gradient norm\n" in text
     whole = dlrun("train", "model=cnn", "--cfg", "job").out
     assert OmegaConf.to_container(OmegaConf.create(whole)) == OmegaConf.to_container(composed("train", "model=cnn"))
     assert [line.split() for line in whole.splitlines() if "widths:" in line] == [
@@ -44,7 +44,7 @@ def test_a_printed_config_says_what_its_keys_mean_and_is_still_the_config(dlrun:
 def test_help_of_a_group_gives_its_keys_with_their_meaning(dlrun: Dlrun) -> None:
     lines = dlrun("train", "--help", "trainer").out.splitlines()
     assert lines[0] == "trainer=default"
-    assert "  trainer.epochs=10            passes over the training images" in lines
+    assert "  trainer.epochs=10              passes over the training images" in lines
     assert dlrun("help", "trainer").out.splitlines() == lines
     assert "  model.widths=[32, 64]                     channels of each block" in dlrun("help", "cnn").out
     inherited = dlrun("explain", "--help", "explainer=occlusion").out

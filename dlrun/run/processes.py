@@ -1,0 +1,179 @@
+"""Several processes at work on one run.
+
+The first process, of rank 0, is the program: it composes, has the folder, watches, writes and speaks. The others wait
+until it hands a command to them, of which they compute their part. It hands it over by the store through which torch's
+processes meet; what they compute goes through a process group, a new one for each command, so that a command that fails
+leaves nobody waiting.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pickle
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from dlrun import console, interrupt
+from dlrun.command.verbs import VERBS
+from dlrun.config.frozen import frozen
+from dlrun.config.invocation import Invocation
+from dlrun.errors import RunError
+from dlrun.run.folder import Run
+from dlrun.run.member import is_member
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
+
+WATCHING = ("callback", "logger")
+"""The sections of a config whose parts are at work in the first process alone."""
+JUDGING = ("expect", "then")
+"""Those that are about what the first process has recorded."""
+PATIENCE = timedelta(days=1)
+"""The first process may be at something of its own for long; the death of a process is noticed at once."""
+LOOKS = 0.05
+"""Seconds between two looks for a command."""
+PARTING = 5.0
+"""Seconds that the first process gives to the others to hear that there are no more."""
+_commands = itertools.count()
+
+
+@cache
+def _store() -> Store:
+    """Where the processes meet."""
+    from torch.distributed.rendezvous import rendezvous
+
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # the parent is torchrun, and a process does not outlast it
+        interrupt.belong_to(os.getppid())
+    store: Store = next(rendezvous("env://", timeout=PATIENCE))[0]
+    return store
+
+
+@contextmanager
+def together(config: DictConfig, invocation: Invocation) -> Iterator[None]:
+    """Meanwhile the other processes, if there are any, work on the same command.
+
+    Raises:
+        RunError: one of them has ended, or failed.
+    """
+    if not is_member() or not VERBS[invocation.verb].parallel:
+        yield
+        return
+    from dlrun.training.process_group import LostError
+
+    store, number = _store(), next(_commands)
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    for section in WATCHING:
+        plain[section] = dict.fromkeys(plain.get(section) or {})
+    plain |= {section: {} for section in JUDGING if section in plain}
+    store.set(f"{number}", pickle.dumps((plain, invocation)).hex())
+    ranks = range(1, int(os.environ["WORLD_SIZE"]))
+    _until(lambda: store.check([f"{number}/{rank}" for rank in ranks]))
+    try:
+        with _group(store, number):
+            yield
+    except LostError as error:
+        for rank in ranks:
+            if store.check([f"{number}/{rank}/failed"]):
+                raise RunError(store.get(f"{number}/{rank}/failed").decode()) from error
+        raise RunError(f"{error}; the same command goes on from the last checkpoint") from error
+
+
+def serve() -> int:
+    """Help the first process with every command that it hands over; the exit status of this one."""
+    console.terminal.quiet = True
+    warnings.simplefilter("ignore")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    store, rank = _store(), os.environ["RANK"]
+    for number in itertools.count():
+        _until(lambda: store.check([f"{number}"]))  # noqa: B023
+        order = pickle.loads(bytes.fromhex(store.get(f"{number}").decode()))
+        store.set(f"{number}/{rank}", "here")
+        if order is None:
+            return 0
+        try:
+            with tempfile.TemporaryDirectory() as folder, _group(store, number):
+                _help(Path(folder), *order)
+        except Exception as error:
+            from dlrun.training.process_group import LostError
+
+            if not isinstance(error, LostError):
+                where = f"process {int(rank) + 1} of {os.environ['WORLD_SIZE']}"
+                store.set(f"{number}/{rank}/failed", f"{where}: {error or type(error).__name__}")
+        except interrupt.Interrupted:
+            pass  # the first process says so
+    raise AssertionError
+
+
+def _help(folder: Path, plain: dict[str, Any], invocation: Invocation) -> None:
+    """Do the part of this process in a command; what it writes goes to a folder that nobody looks at."""
+    from dlrun.compute import threads
+
+    main = import_module(f"dlrun.command.{invocation.verb}").main
+    with threads.restored():
+        main(frozen(OmegaConf.create(plain)), Hand(folder, replace(invocation, folder=folder)))
+
+
+class Hand(Run):
+    """The run folder of a process that helps."""
+
+    def save_config(self, config: DictConfig) -> None:
+        """The first process does that."""
+
+
+@contextmanager
+def _group(store: Store, number: int) -> Iterator[None]:
+    """The processes can send to each other; whoever leaves this, by an error too, ends it for all."""
+    import torch
+    import torch.distributed as dist
+    from torch.distributed.distributed_c10d import PrefixStore
+
+    from dlrun.training.process_group import LostError
+
+    try:
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+            store=PrefixStore(f"group {number}", store),
+            rank=int(os.environ["RANK"]),
+            world_size=int(os.environ["WORLD_SIZE"]),
+            timeout=PATIENCE,
+        )
+    except RuntimeError as error:  # one has ended meanwhile
+        raise LostError from error
+    try:
+        with interrupt.together():
+            yield
+    finally:
+        dist.destroy_process_group()
+
+
+def _until(come: Callable[[], bool]) -> None:
+    """Wait, and look; signals are heard, and the end of the process that has started this one."""
+    while not come():
+        interrupt.check()
+        time.sleep(LOOKS)
+
+
+def dismiss() -> None:
+    """Tell the others that there are no more commands."""
+    with suppress(Exception):  # they may be gone
+        store, number = _store(), next(_commands)
+        store.set(f"{number}", pickle.dumps(None).hex())
+        given_up = time.monotonic() + PARTING
+        names = [f"{number}/{rank}" for rank in range(1, int(os.environ["WORLD_SIZE"]))]
+        while not store.check(names) and time.monotonic() < given_up:
+            time.sleep(LOOKS)
