@@ -31,6 +31,8 @@ SHOWING = ("-c", "--cfg", "-i", "--info", "--hydra-help")
 def main() -> NoReturn:
     """Run the command line of this process and exit: 0 done, 1 failed, 2 wrong input, 130 or 143 interrupted."""
     output.tolerate()
+    if member.is_member():
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # lost connections are told in a line
     try:
         with interrupt.at_once(last=True):
             status = helped() if member.is_hand() else run(sys.argv[1:])
@@ -51,7 +53,10 @@ def helped() -> int:
     """Help the first of several processes until it needs no more; the exit status."""
     from dlrun.run import processes
 
-    return processes.serve()
+    try:
+        return processes.serve()
+    except interrupt.Stopped as error:  # the first process says so
+        return 128 + error.signum
 
 
 def dismiss() -> None:

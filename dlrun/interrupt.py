@@ -29,6 +29,7 @@ _came = -math.inf  # when the last signal raised Abandoned
 _parent: int | None = None  # in a worker, the process that it works for
 _at_work = False  # in a worker, whether it has a job
 _leaving = False  # in a worker, whether it takes no more jobs
+_hushed = False  # whether another process says that a signal has come
 _together = False  # whether several processes agree on when to stop
 _agreed: int | None = None  # the signal for which they do
 
@@ -174,6 +175,12 @@ def belong_to(parent: int) -> None:
     _parent = parent
 
 
+def hush() -> None:
+    """Let another process say that a signal has come."""
+    global _hushed
+    _hushed = True
+
+
 def work_for(parent: int) -> None:
     """Make this process a worker of another, with which it ends.
 
@@ -261,6 +268,8 @@ def ignore_in_worker(_: int) -> None:
 
 def _tell() -> None:
     """Say in a signal's handler that it has come: through no buffer, since a print may be in progress."""
+    if _hushed:
+        return
     with suppress(OSError):  # nobody may be reading
         os.write(STDERR, b"stopping after this step; once more to stop at once\n")
 

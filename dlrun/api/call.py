@@ -9,8 +9,9 @@ from pathlib import Path
 
 from dlrun import cli
 from dlrun.config.saved import quoted
-from dlrun.errors import UserError
+from dlrun.errors import RunError, UserError
 from dlrun.interrupt import Interrupted
+from dlrun.run.folder import read_result
 
 PLAIN = re.compile(r"[\w./+:@-]+")
 """Texts that Hydra takes as they stand."""
@@ -62,11 +63,13 @@ def perform(verb: str, words: list[str]) -> Path:
         KeyboardInterrupt: it was interrupted; the run is saved, and can go on.
     """
     try:
-        _, folder = cli.perform(verb, words)
+        status, folder = cli.perform(verb, words)
     except Interrupted as error:
         if error.signum != signal.SIGINT:
             raise
         raise KeyboardInterrupt(str(error)) from None
     if folder is None:
         raise UserError(f"dlrun {verb} {' '.join(words)}: runs nothing; expected a command line that does")
+    if status and not (folder / "sweep.yaml").exists():  # of several processes, of which the first has said why
+        raise RunError(read_result(folder).get("error", "the processes of the run have failed"))
     return folder

@@ -52,6 +52,8 @@ def _reasons(name: str, config: Any, typed: Collection[str]) -> Iterator[tuple[s
         yield _no_reference(name, config), "dataset"
     if _is_of(name, OF_TRAINING) and verb in VERBS and not VERBS[verb].trains:
         yield f"dlrun {verb} trains nothing", ""
+    if name == "trainer.devices" and verb in VERBS and not VERBS[verb].parallel:
+        yield f"dlrun {verb} runs in one process", ""
     if name == "trainer.epochs" and "trainer.steps" not in typed and (steps := _value(config, "trainer.steps")):
         yield f"trainer.steps={steps} overrides it; expected trainer.steps=null too", "trainer.steps"
     if name == "attack.eps" and verb == "certify":

@@ -95,10 +95,17 @@ def together(config: DictConfig, invocation: Invocation) -> Iterator[None]:
 def serve() -> int:
     """Help the first process with every command that it hands over; the exit status of this one."""
     console.terminal.quiet = True
+    interrupt.hush()
     warnings.simplefilter("ignore")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    store, rank = _store(), os.environ["RANK"]
+    try:
+        return _serve(_store(), int(os.environ["RANK"]))
+    except RuntimeError:  # of the store: the first process is gone, and that with it
+        return 1
+
+
+def _serve(store: Store, rank: int) -> int:
     for number in itertools.count():
         _until(lambda: store.check([f"{number}"]))  # noqa: B023
         order = pickle.loads(bytes.fromhex(store.get(f"{number}").decode()))
@@ -112,8 +119,8 @@ def serve() -> int:
             from dlrun.training.process_group import LostError
 
             if not isinstance(error, LostError):
-                where = f"process {int(rank) + 1} of {os.environ['WORLD_SIZE']}"
-                store.set(f"{number}/{rank}/failed", f"{where}: {error or type(error).__name__}")
+                where = f"process {rank + 1} of {os.environ['WORLD_SIZE']}"
+                store.set(f"{number}/{rank}/failed", f"{where}: {str(error) or type(error).__name__}")
         except interrupt.Interrupted:
             pass  # the first process says so
     raise AssertionError
