@@ -30,11 +30,11 @@ from tests.processes import ended, start, struck
 from tests.resume_table import PROGRESS, count_hooks, reached
 from tests.torture import points
 
-QUIET = ["callback.tensorboard.graph=false", "callback.tensorboard.images=0", "callback.checkpoint.every_steps=5"]
+QUIET = ["callback.tensorboard.graph=false", "callback.tensorboard.images=0", "callback.checkpoint.every_steps=3"]
 LENET = "train model=lenet dataset=mnist dataset.batch_size=64 trainer.epochs=3 trainer.limit_batches=8"
 RESNET = (
-    "train model=resnet18 dataset=image_folder dataset.root=images dataset.image_size=32 dataset.batch_size=24"
-    " dataset.augment.flip=0.5 dataset.augment.mixup=0.4 trainer.epochs=2 trainer.limit_batches=6"
+    "train model=resnet18 dataset=image_folder dataset.root=images dataset.image_size=32 dataset.batch_size=16"
+    " dataset.augment.flip=0.5 dataset.augment.mixup=0.4 trainer.epochs=2 trainer.limit_batches=4"
 )
 TRAININGS = {"lenet": [*LENET.split(), *QUIET], "resnet18": [*RESNET.split(), *QUIET]}
 WAYS = [(1, 1), (1, 2), (1, 4), (2, 1), (2, 2), (4, 1)]
@@ -43,7 +43,7 @@ CLOSE = 1e-3
 """By how much of it a loss may differ where several processes divide a batch."""
 
 
-def images(folder: Path, train: int = 20, test: int = 8) -> None:
+def images(folder: Path, train: int = 10, test: int = 4) -> None:
     """A few of CIFAR-10's images of every class."""
     taken = Counter[str]()
     with tarfile.open(Path(os.environ["DLRUN_DATA"]) / "cifar10_images.tar.gz") as archive:

@@ -9,6 +9,7 @@ leaves nobody waiting.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import pickle
 import sys
@@ -45,6 +46,8 @@ PATIENCE = timedelta(days=1)
 """The first process may be at something of its own for long; the death of a process is noticed at once."""
 LOOKS = 0.05
 """Seconds between two looks for a command."""
+COMING = 600.0
+"""Seconds within which the others, which may still be importing torch, must take a command."""
 PARTING = 5.0
 """Seconds that the first process gives to the others to hear that there are no more."""
 _commands = itertools.count()
@@ -81,7 +84,7 @@ def together(config: DictConfig, invocation: Invocation) -> Iterator[None]:
     plain |= {section: {} for section in JUDGING if section in plain}
     store.set(f"{number}", pickle.dumps((plain, invocation)).hex())
     ranks = range(1, int(os.environ["WORLD_SIZE"]))
-    _until(lambda: store.check([f"{number}/{rank}" for rank in ranks]))
+    _until(lambda: store.check([f"{number}/{rank}" for rank in ranks]), COMING)
     try:
         with _group(store, number):
             yield
@@ -168,10 +171,17 @@ def _group(store: Store, number: int) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def _until(come: Callable[[], bool]) -> None:
-    """Wait, and look; signals are heard, and the end of the process that has started this one."""
+def _until(come: Callable[[], bool], within: float = math.inf) -> None:
+    """Wait, and look; signals are heard, and the end of the process that has started this one.
+
+    Raises:
+        RunError: it has not come within so many seconds.
+    """
+    given_up = time.monotonic() + within
     while not come():
         interrupt.check()
+        if time.monotonic() > given_up:
+            raise RunError(f"the other processes of this run have not come within {within:.0f} s")
         time.sleep(LOOKS)
 
 
