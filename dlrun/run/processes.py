@@ -77,7 +77,7 @@ def together(config: DictConfig, invocation: Invocation) -> Iterator[None]:
     from dlrun.training.process_group import LostError
 
     store, number = _store(), next(_commands)
-    plain = OmegaConf.to_container(config, resolve=True)
+    plain = OmegaConf.to_container(config)  # with its references: what the data says is yet to come
     assert isinstance(plain, dict)
     for section in WATCHING:
         plain[section] = dict.fromkeys(plain.get(section) or {})

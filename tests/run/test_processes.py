@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from dlrun.run import member
 from tests.conftest import Dlrun
@@ -154,6 +155,18 @@ def test_evaluate_and_attack_count_every_example_once(whole: Path, tmp_path: Pat
     assert table[0] == table[1]
     queries = [result(tmp_path / f"attack{count}")["curve"][0]["queries"] for count in (1, 2)]
     assert queries[0] == queries[1] > 0
+
+
+@pytest.mark.slow
+def test_what_only_the_data_says_is_known_to_all(tmp_path: Path) -> None:
+    for number in range(40):
+        split, name = ("train", "test")[number % 4 == 3], ("left", "right")[number % 2]
+        (folder := tmp_path / "images" / split / name).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (12, 12), 5 * number).save(folder / f"{number}.png")
+    command = [*COMMAND, "dataset=image_folder", "dataset.root=images", "dataset.channels=1", "trainer.steps=2"]
+    command += ["dataset.image_size=12", "dataset.batch_size=8", "trainer.epochs=1", "hydra.run.dir=run"]
+    assert ended(start(command, tmp_path, 2)) == [0, 0], (tmp_path / "output.txt").read_text()
+    assert result(tmp_path / "run")["classes"] == ["left", "right"]
 
 
 @pytest.mark.slow
