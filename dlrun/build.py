@@ -21,6 +21,7 @@ from dlrun.compute.precision import Precision
 from dlrun.config.frozen import updated
 from dlrun.config.targets import check_targets
 from dlrun.dataset.data import IMAGENET, Data, input_shape, prepare, sized
+from dlrun.dataset.learned import learned
 from dlrun.dataset.source import Splits
 from dlrun.errors import UserError
 from dlrun.explainer.explainer import Explainer
@@ -94,16 +95,17 @@ def parts(
     options = trainer_options(config)
     chosen = device.choose(options.device)
     seeding.seed_everything(config.seed, options.deterministic)
-    sizes_known = None not in (config.dataset.image_size, config.dataset.num_classes)
+    sizes_known = None not in (config.dataset.channels, config.dataset.image_size, config.dataset.num_classes)
     made = network(config, task(config)) if sizes_known else None
     loaded = None
     if with_data:
         streamed = config if in_memory else updated(config, {"dataset.memory_budget": 0.0})
         loaded = data(streamed, chosen, options.limit_batches, known_classes)
         config = updated(config, {f"dataset.{key}": value for key, value in loaded.facts.items()})
+        check_needs(task(config), loaded)
+        config = learned(config, loaded)
     meaning = task(config)
-    if loaded is not None:
-        check_needs(meaning, loaded)
+    meaning.criterion.to(chosen)
     whole = model(config, meaning, chosen, load_weights, made)
     if options.channels_last:  # convolutions hand the format on from their weights
         whole = whole.to(memory_format=torch.channels_last)
@@ -127,16 +129,13 @@ def data(
 
 
 def check_needs(task: Task, data: Data) -> None:
-    """Refuse a task that reads fields which the dataset does not have.
-
-    Raises:
-        UserError: names them.
-    """
+    """Refuse, with a UserError, a task whose fields the dataset does not have, or has with values of another kind."""
     missing = [name for name in task.needs if name not in data.fields]
     if missing:
         raise UserError(
             f"task={type(task).__name__}: needs {', '.join(missing)}; the dataset has {', '.join(data.fields)}"
         )
+    task.check_batch(data.train.examples(torch.tensor([0])))
 
 
 def network(config: DictConfig, task: Task) -> nn.Module:

@@ -22,6 +22,8 @@ from dlrun.errors import UserError
 
 OF_RUN = "of_run"
 """What a section of a run is called among the choices of its group."""
+OF_ONES_OWN = ("dlrun.dataset.image_folder.load", "dlrun.dataset.mask_folder.load", "dlrun.dataset.table.load")
+"""Sources that read what a user has put into ``dataset.root``."""
 RETIRED = ("dlrun.callback.metrics_csv.MetricsCsv", "dlrun.callback.figures.Figures")
 """Callbacks of earlier versions whose work is now done without them."""
 
@@ -41,6 +43,9 @@ def load(run: Path) -> DictConfig:
     callbacks = config.get("callback") or {}
     for name in [name for name, node in callbacks.items() if node is not None and node.get("_target_") in RETIRED]:
         del callbacks[name]
+    model = config.get("model")
+    if isinstance(model, DictConfig) and "batch_norm" in model:  # what it was called once
+        model.norm = "batch" if model.pop("batch_norm") else "none"
     return config
 
 
@@ -58,9 +63,9 @@ def may_follow(saved: DictConfig, overrides: Sequence[str]) -> bool:
     Public data is known by its name. A folder of images that the command line named is not: another one in its place
     would be scored without a word.
     """
-    by_name = OmegaConf.select(saved, "dataset.source._target_") != "dlrun.dataset.image_folder.load"
+    by_name = OmegaConf.select(saved, "dataset.source._target_") not in OF_ONES_OWN
     given = any(text.startswith("dataset.root=") for text in overrides)
-    return not Path(saved.dataset.root).is_dir() and (by_name or not given)
+    return not Path(saved.dataset.root).exists() and (by_name or not given)
 
 
 def choices(run: Path, config: DictConfig) -> dict[str, str]:
