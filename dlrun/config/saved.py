@@ -43,10 +43,21 @@ def load(run: Path) -> DictConfig:
     callbacks = config.get("callback") or {}
     for name in [name for name, node in callbacks.items() if node is not None and node.get("_target_") in RETIRED]:
         del callbacks[name]
-    model = config.get("model")
-    if isinstance(model, DictConfig) and "batch_norm" in model:  # what it was called once
-        model.norm = "batch" if model.pop("batch_norm") else "none"
+    renew(config)
     return config
+
+
+def renew(config: DictConfig) -> None:
+    """Give what a config of an earlier version says its name and place of today."""
+    loss, model = config.get("loss"), config.get("model")
+    if isinstance(loss, DictConfig) and loss.get("_target_") == "torch.nn.CrossEntropyLoss":
+        loss["_target_"] = "dlrun.loss.cross_entropy.cross_entropy"
+    if not isinstance(model, DictConfig):
+        return
+    if "batch_norm" in model:
+        model.norm = "batch" if model.pop("batch_norm") else "none"
+    if str(model.get("_target_")).rpartition(".")[2] in ("LeNet", "MnistCNN", "UNet") and "dropout" not in model:
+        model.dropout = 0.0
 
 
 def noted(run: Path, key: str, default: Any) -> Any:

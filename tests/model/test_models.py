@@ -69,7 +69,7 @@ def test_parameter_count_is_the_published_one(
 NOT_FOR_ANY_IMAGE = {
     "alexnet",  # 63 pixels and more
     "autoencoder",  # gives images
-    "unet",  # gives a class for every pixel
+    *("unet", "fcn", "fcn_plain"),  # give a class for every pixel
     "dcgan",  # has one output, and another network beside it
     "perceptron",  # has one output
     "finetuned",  # stands for any network, on the sizes of its weights
