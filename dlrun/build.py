@@ -21,6 +21,7 @@ from dlrun.compute.precision import Precision
 from dlrun.config.frozen import updated
 from dlrun.config.targets import check_targets
 from dlrun.dataset.data import IMAGENET, Data, input_shape, prepare, sized
+from dlrun.dataset.learned import learned
 from dlrun.dataset.source import Splits
 from dlrun.errors import UserError
 from dlrun.explainer.explainer import Explainer
@@ -98,7 +99,7 @@ def parts(
     chosen = device.choose(options.device)
     seeding.seed_everything(config.seed, options.deterministic)
     divided = division.of(options, config.seed, chosen)
-    sizes_known = None not in (config.dataset.image_size, config.dataset.num_classes)
+    sizes_known = None not in (config.dataset.channels, config.dataset.image_size, config.dataset.num_classes)
     made = network(config, task(config)) if sizes_known else None
     loaded = None
     if with_data:
@@ -106,9 +107,12 @@ def parts(
         with divided.world.first():  # it may be downloaded
             loaded = data(streamed, chosen, options.limit_batches, known_classes)
         config = updated(config, {f"dataset.{key}": value for key, value in loaded.facts.items()})
-    meaning = task(config)
-    if loaded is not None:
+        meaning = task(config)
         meaning.check_needs(loaded.fields)
+        meaning.check_batch(loaded.train.examples(torch.tensor([0])))
+        config = learned(config, loaded)
+    meaning = task(config)
+    meaning.criterion.to(chosen)
     whole = model(config, meaning, chosen, load_weights, made)
     if options.channels_last:  # convolutions hand the format on from their weights
         whole = whole.to(memory_format=torch.channels_last)

@@ -131,4 +131,5 @@ def test_sizes_are_said_once_and_followed_everywhere() -> None:
         "image_size": 40,
         "num_classes": 100,
         "activation": "relu",
+        "dropout": 0.0,
     }

@@ -18,6 +18,7 @@ LONG = (
     "gates",
     "gradient_descent",
     "hinge",
+    "imbalance",
     "init",
     "lipschitz_digits",
     "losses",

@@ -26,6 +26,10 @@ RESULT = {"metrics": {"test/loss": 0.2, "test/pca_loss": 0.3}, "parameters": 650
         ("test/loss", {"max": "test/pca_loss"}, True),
         ("test/loss", {"min": "test/pca_loss"}, False),
         ("test/loss", {"max": "test/no_such"}, False),
+        ("test/loss", {"max": "test/pca_loss - 0.09"}, True),
+        ("test/loss", {"max": "test/pca_loss - 0.11"}, False),
+        ("test/loss", {"min": "test/pca_loss - 0.11"}, True),
+        ("test/loss", {"max": "test/no_such + 1"}, False),
         ("test/no_such", {"min": 0.0}, False),
         ("parameters", {"min": 650, "max": 650}, True),
         ("parameters", {"min": 651, "max": None}, False),
@@ -53,6 +57,8 @@ def test_a_bound_on_a_metric_that_will_not_be_there_is_refused() -> None:
         expect.check_names({"test/acuracy": {"min": 0.9}}, ["test/accuracy"])
     with pytest.raises(UserError, match=r"expect\.test/accuracy\.min=baseline: no such metric"):
         expect.check_names({"test/accuracy": {"min": "baseline"}}, ["test/accuracy"])
+    with pytest.raises(UserError, match=r"expect\.test/accuracy\.min=baseline - 0\.1: no such metric"):
+        expect.check_names({"test/accuracy": {"min": "baseline - 0.1"}}, ["test/accuracy"])
     expect.check_names({"pgd/robust_accuracy": {"min": 0.9}}, ["test/accuracy"], ["pgd"])
 
 

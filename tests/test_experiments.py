@@ -12,6 +12,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from dlrun import build, paths
+from dlrun.config import compose as _front  # noqa: F401  (its resolver `pick` is in the experiments)
 from dlrun.config import schema
 from dlrun.config.plan import job_config
 from dlrun.config.targets import check_targets

@@ -13,6 +13,7 @@ from PIL import Image
 
 import dlrun as python
 from dlrun.command import reproduce
+from dlrun.config import saved
 from tests.conftest import Dlrun, result
 
 OLD = Path(__file__).parent / "fixtures" / "run_of_0_1"
@@ -121,3 +122,9 @@ def test_a_reproduction_is_read_and_not_run_again(dlrun: Dlrun, monkeypatch: pyt
     old, new = (Path(name, "report", "README.md").read_text().splitlines()[-2:] for name in ("old/report", "new"))
     assert new == old
     assert "38,654,902,272" in new[0]
+
+
+@pytest.mark.parametrize(("batch_norm", "norm"), [("true", "batch"), ("false", "none")])
+def test_what_was_called_batch_norm_is_a_norm(tmp_path: Path, batch_norm: str, norm: str) -> None:
+    (tmp_path / "config.yaml").write_text(f"verb: train\nname: cnn-digits\nmodel:\n  batch_norm: {batch_norm}\n")
+    assert saved.load(tmp_path).model == {"norm": norm}

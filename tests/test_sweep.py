@@ -123,7 +123,7 @@ def test_a_sweep_with_another_base_config_is_refused_with_its_keys(dlrun: Dlrun,
     assert ended.status == 2
     (line,) = ended.errors
     assert "hydra.sweep.dir=grid: the jobs in this folder have another config" in line
-    assert "loss._target_ (was torch.nn.CrossEntropyLoss, is dlrun.loss.mse.MeanSquaredError)" in line
+    assert "loss._target_ (was dlrun.loss.cross_entropy.cross_entropy, is dlrun.loss.mse.MeanSquaredError)" in line
     assert "optimizer.momentum (was 0.9, is 0.5)" in line
     assert "optimizer.lr" not in line
     assert before == {file: file.read_bytes() for file in Path("grid").rglob("*") if file.is_file()}

@@ -5,6 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
 from dlrun.callback.callback import Callback
 from dlrun.dataset.batch import inputs
 from dlrun.figure.samples import samples
@@ -30,14 +33,12 @@ class TensorBoard(Callback):
         train = trainer.data.train
         if self.images:
             batch = {name: value[: self.images].cpu() for name, value in next(train.pictures()).items()}
-            targets = batch.get("target")
-            names = [""] * self.images
-            if targets is not None:
-                names = [trainer.data.classes[index] for index in (targets.argmax(1) if targets.ndim > 1 else targets)]
             shown = inputs(batch)
-            some = f"{len(shown)} training examples" if len(shown) > 1 else "A training example"
-            title = some + (", by class" if targets is not None else "")
-            trainer.recorder.figure("samples", samples(title, shown, names[: len(shown)]), 0)
+            if shown.ndim > 2 or shown.shape[1] == 2:
+                targets, classes = batch.get("target"), trainer.data.classes
+                some = f"{len(shown)} training examples" if len(shown) > 1 else "A training example"
+                title = some + (", by class" if targets is not None and classes else "")
+                trainer.recorder.figure("samples", samples(title, shown, names(targets, classes, len(shown))), 0)
         if self.graph:
             with warnings.catch_warnings():  # the tracer warns of every Python branch on a size
                 warnings.simplefilter("ignore")
@@ -47,3 +48,19 @@ class TensorBoard(Callback):
         """Record what the test's scores look like."""
         data, step = trainer.data, trainer.cursor.best_epoch
         trainer.task.show(scores, trainer.recorder, data.test, data.classes, step, self.images)
+
+
+def names(targets: Tensor | None, classes: list[str], count: int) -> list[str]:
+    """What so many examples show, by the names of the classes; nothing where they have none.
+
+    Args:
+        targets: class numbers (N,); shares or labels of the classes, float (N, K); or what else is to be predicted.
+        classes: their names.
+        count: of the examples.
+    """
+    if targets is None or not classes:
+        return [""] * count
+    if targets.ndim == 1:
+        return [classes[target] for target in targets.long().tolist()]
+    strong = targets >= torch.minimum(targets.max(dim=1, keepdim=True).values, torch.tensor(1.0))
+    return [" ".join(name for name, there in zip(classes, row, strict=True) if there) for row in strong.tolist()]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dlrun import build, console, interrupt
 from dlrun.command.classifier import classifier
+from dlrun.command.predict_masks import masks
 from dlrun.config.targets import check_targets
 from dlrun.dataset import examples
 from dlrun.figure.image_grid import image_grid
@@ -21,6 +22,7 @@ from dlrun.model.inference import inference
 from dlrun.model.logits import class_logits
 from dlrun.paths import shown
 from dlrun.run.folder import Run
+from dlrun.task.segmentation import Segmentation
 from dlrun.trained import open_trained
 
 SHOWN = 16  # pictures in the table and on TensorBoard
@@ -40,6 +42,8 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     check_targets(config)
     files = examples.find(config.input)
     trained = open_trained(config, run, with_data=False)
+    if isinstance(trained.task, Segmentation):
+        return masks(config, run, trained, files)
     classifier(trained.task, "predict")
     predictions: list[Prediction] = []
     shown: list[Tensor] = []

@@ -118,7 +118,7 @@ def is_embedded(found: Experiment) -> bool:
     if found.verb in ("inspect", "lesson"):
         return True
     config = compose.unresolved(found.verb, [f"experiment={found.name}"])  # it may be a sweep, with values for its jobs
-    return "root" not in config.dataset.source
+    return config.dataset.source.get("root") is None
 
 
 def reproduce(found: Experiment, folder: Path, fresh: bool, part: str) -> Outcome:

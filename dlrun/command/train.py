@@ -59,14 +59,16 @@ def fit(
         What goes into ``result.json``, and the trainer as it ended.
     """
     config, invocation = parts.config, run.invocation
+    schedule = build.schedule(config)
+    watching = {"scheduler": schedule} if isinstance(schedule, Callback) else {}
     with build.recorder(config, run.path, "figures") as recorder:
         trainer = Trainer(
             plans=plans,
             task=parts.task,
-            schedule=build.schedule(config),
+            schedule=schedule,
             options=build.trainer_options(config),
             device=parts.device,
-            callbacks={**build.callbacks(config), **(callbacks or {})},
+            callbacks={**build.callbacks(config), **watching, **(callbacks or {})},
             recorder=recorder,
             folder=run.path,
             hparams=hparams(config, invocation.choices, invocation.keys),

@@ -124,7 +124,7 @@ class Unfreeze(Section):
 class FinetuneDataset(DatasetOptions):
     """What comes with the weights may be left to them."""
 
-    channels: Annotated[Literal[1, 3] | None, COUNTED]  # type: ignore[assignment]
+    channels: Annotated[Literal[1, 3] | None, COUNTED]
 
 
 class Finetune(Train):

@@ -22,6 +22,8 @@ from dlrun.errors import UserError
 
 OF_RUN = "of_run"
 """What a section of a run is called among the choices of its group."""
+OF_ONES_OWN = ("dlrun.dataset.image_folder.load", "dlrun.dataset.mask_folder.load", "dlrun.dataset.table.load")
+"""Sources that read what a user has put into ``dataset.root``."""
 RETIRED = ("dlrun.callback.metrics_csv.MetricsCsv", "dlrun.callback.figures.Figures")
 """Callbacks of earlier versions whose work is now done without them."""
 
@@ -38,24 +40,32 @@ def load(run: Path) -> DictConfig:
         raise UserError(f"run={run}: config.yaml cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(config, DictConfig) or not {"verb", "name"} <= config.keys():
         raise UserError(f"run={run}: config.yaml is not the config of a run")
-    if "trainer" in config:
-        bring_up_to_date(config)
     callbacks = config.get("callback") or {}
     for name in [name for name, node in callbacks.items() if node is not None and node.get("_target_") in RETIRED]:
         del callbacks[name]
+    bring_up_to_date(config)
     return config
 
 
 def bring_up_to_date(config: DictConfig) -> None:
-    """Give the config of an earlier version the options of a training that it had no word for.
+    """Give what the config of an earlier version says its name and place of today, and what it had no word for.
 
     What was ``trainer.accumulate``, so many batches a step, are the replicas of one batch.
     """
-    count = config.trainer.pop("accumulate", 1)
-    if count > 1:
-        config.dataset.batch_size *= count
-    for key, value in {"devices": 1, "replicas": count if count > 1 else None, "sync_batch_norm": False}.items():
-        config.trainer.setdefault(key, value)
+    loss, model, trainer = config.get("loss"), config.get("model"), config.get("trainer")
+    if isinstance(loss, DictConfig) and loss.get("_target_") == "torch.nn.CrossEntropyLoss":
+        loss["_target_"] = "dlrun.loss.cross_entropy.cross_entropy"
+    if isinstance(model, DictConfig):
+        if "batch_norm" in model:
+            model.norm = "batch" if model.pop("batch_norm") else "none"
+        if str(model.get("_target_")).rpartition(".")[2] in ("LeNet", "MnistCNN", "UNet") and "dropout" not in model:
+            model.dropout = 0.0
+    if isinstance(trainer, DictConfig):
+        count = trainer.pop("accumulate", 1)
+        if count > 1:
+            config.dataset.batch_size *= count
+        for key, value in {"devices": 1, "replicas": count if count > 1 else None, "sync_batch_norm": False}.items():
+            trainer.setdefault(key, value)
 
 
 def noted(run: Path, key: str, default: Any) -> Any:
@@ -72,9 +82,9 @@ def may_follow(saved: DictConfig, overrides: Sequence[str]) -> bool:
     Public data is known by its name. A folder of images that the command line named is not: another one in its place
     would be scored without a word.
     """
-    by_name = OmegaConf.select(saved, "dataset.source._target_") != "dlrun.dataset.image_folder.load"
+    by_name = OmegaConf.select(saved, "dataset.source._target_") not in OF_ONES_OWN
     given = any(text.startswith("dataset.root=") for text in overrides)
-    return not Path(saved.dataset.root).is_dir() and (by_name or not given)
+    return not Path(saved.dataset.root).exists() and (by_name or not given)
 
 
 def choices(run: Path, config: DictConfig) -> dict[str, str]:

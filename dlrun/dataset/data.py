@@ -92,7 +92,7 @@ def prepare(
         UserError: the config contradicts the data, or a split is empty.
     """
     sources, fields, classes = select(splits, config, seed, known_classes)
-    count = len(classes) or config.num_classes
+    count = len(classes) or config.num_classes or numbers_to_predict(sources["train"])
     check_sizes(sources, config, None if known_classes else count)
     oddities.say_missing(sources, classes)
     if known_classes is None:  # the training of a model has said it
@@ -100,8 +100,7 @@ def prepare(
     augment = Augment(**config.augment)
     augment.check(fields, count)
     facts = measured(sources["train"], config) | ({"image_size": config.image_size} if splits.image_size else {})
-    if count is not None:
-        facts["num_classes"] = count
+    facts |= {} if count is None else {"num_classes": count}
     in_memory = config.memory_budget > 0 and nbytes(sources.values()) <= config.memory_budget * GIB
 
     def loader(name: str, batch_size: int, seed: int | None, augment: Augment | None) -> Loader:
@@ -116,6 +115,7 @@ def prepare(
             augment=augment,
             limit=limit_batches if name == "train" else None,
             fields=fields,
+            sampling=config.get("sampling") if name == "train" else None,
         )
         return made if name == "train" or limit_batches is None else made.part(limit_batches * batch_size)
 
@@ -141,6 +141,12 @@ def sized(config: Any, splits: Splits) -> Any:
     if splits.image_size is None:
         raise UserError("dataset.image_size=null: dataset.source chooses none; expected dataset.image_size=N")
     return updated(config, {"image_size": splits.image_size, "resize_size": config.resize_size or splits.image_size})
+
+
+def numbers_to_predict(train: Fitted) -> int | None:
+    """How many numbers each example's target has; None where it has none, or a class."""
+    target = train[0].get("target") if len(train) else None
+    return None if target is None or target.ndim != 1 or not target.is_floating_point() else len(target)
 
 
 def check_sizes(sources: Mapping[str, Fitted], config: Any, count: int | None) -> None:
@@ -176,7 +182,8 @@ def select(
         numbers = renumbered(splits.classes, names)
     if numbers is not None:
         fields["target"] = Label(numbers)
-    sizes = Sizes(config.channels, config.image_size, config.resize_size)
+    shape = tuple(config.get("shape") or ())
+    sizes = Sizes(config.channels, config.image_size, config.resize_size, shape[1:] if len(shape) == 3 else None)
     given = {"train": splits.train, "val": splits.val, "test": splits.test}
     sources = {name: Fitted.whole(split, fields, sizes) for name, split in given.items() if split is not None}
     if numbers is not None:
@@ -277,6 +284,8 @@ def measured(train: Fitted, config: Any) -> dict[str, Any]:
         if config.get("shape") is not None:
             raise UserError(f"dataset.shape={list(config.shape)}: an input of the data has {list(shape)}")
         facts["shape"] = list(shape)
+    if config.channels is None:
+        facts["channels"] = shape[0]
     if measures and inputs(first).is_floating_point():
         facts["mean"], facts["std"] = mean_and_std(train)
     return facts

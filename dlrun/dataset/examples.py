@@ -85,15 +85,19 @@ def read(files: list[Path], config: DictConfig) -> Iterator[tuple[list[Path], Te
     """
     dataset = config.dataset
 
+    _, height, width = input_shape(dataset)
+    is_square = height == width
+    side = max(dataset.resize_size, dataset.image_size)
+
     def one(file: Path) -> Tensor | None:
         try:
-            image = read_image(file, dataset.channels, max(dataset.resize_size, dataset.image_size))
+            image = read_image(file, dataset.channels, side if is_square else (height, width))
         except UserError as error:
             if len(files) == 1:
                 raise UserError(f"input={error}") from None
             console.say(f"warning: {error}")
             return None
-        return middle(image, dataset.image_size)
+        return middle(image, (height, width))
 
     some = False
     with ThreadPoolExecutor() as pool:

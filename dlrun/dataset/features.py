@@ -197,6 +197,7 @@ class Cache:
                     in_memory=False,
                     limit=None,
                     augment=augment,
+                    sampling=None,
                 )
                 for view in range(count):
                     numbers = rows if part.seed is None else rows[torch.cat(part.order(view))]

@@ -24,11 +24,24 @@ class Sizes:
         channels: of an image, 1 or 3.
         image_size: its side in pixels.
         resize_size: the side to resize to before the middle is cut out; None for image_size.
+        sides: height and width of an image that is no square, to which it is resized; None for a square.
     """
 
     channels: int
     image_size: int
     resize_size: int | None = None
+    sides: tuple[int, int] | None = None
+
+    @property
+    def resized(self) -> tuple[int, int]:
+        """The height and width to resize to."""
+        side = self.resize_size or self.image_size
+        return self.sides or (side, side)
+
+    @property
+    def inside(self) -> tuple[int, int]:
+        """Those of the middle that is cut out."""
+        return self.sides or (self.image_size, self.image_size)
 
 
 class Warp(Protocol):
@@ -74,8 +87,7 @@ class Image(Field):
         if values.ndim < 3 or not (values.dtype == torch.uint8 or values.is_floating_point()):
             found = f"{values.dtype} {tuple(values.shape)}".removeprefix("torch.")
             raise UserError(f"dataset.source: an image is {found}; expected uint8 (C, H, W), or float in [0,1]")
-        fitted = fit(values, sizes.channels, sizes.resize_size or sizes.image_size)
-        return middle(fitted, sizes.image_size)
+        return middle(fit(values, sizes.channels, sizes.resized), sizes.inside)
 
     def read(self, values: Tensor) -> Tensor:
         """Bytes as floats in [0,1]."""
@@ -98,11 +110,11 @@ class Mask(Field):
 
     def fit(self, values: Tensor, sizes: Sizes) -> Tensor:
         """Resize by the nearest pixel and cut out the middle, as the image is."""
-        side = sizes.resize_size or sizes.image_size
-        if values.shape[-2:] != (side, side):
-            rows, columns = (((torch.arange(side) + 0.5) * old / side).long() for old in values.shape[-2:])
+        if values.shape[-2:] != sizes.resized:
+            pairs = zip(values.shape[-2:], sizes.resized, strict=True)
+            rows, columns = (((torch.arange(side) + 0.5) * old / side).long() for old, side in pairs)
             values = values[..., rows[:, None], columns]
-        return middle(values, sizes.image_size)
+        return middle(values, sizes.inside)
 
     def read(self, values: Tensor) -> Tensor:
         """Class numbers as int64."""
@@ -152,7 +164,7 @@ def read(batch: dict[str, Tensor], fields: Mapping[str, Field]) -> dict[str, Ten
     return {name: fields[name].read(values) for name, values in batch.items()}
 
 
-def fit(images: Tensor, channels: int, image_size: int) -> Tensor:
+def fit(images: Tensor, channels: int, image_size: int | tuple[int, int]) -> Tensor:
     """Bring images, uint8 or float (..., C, H, W), to one size and number of channels.
 
     One channel of three is their luminance (ITU-R BT.601), three of one are the same grey; resizing is bilinear with
@@ -171,9 +183,10 @@ def fit(images: Tensor, channels: int, image_size: int) -> Tensor:
             images = (grey.round().to(images.dtype) if images.dtype == torch.uint8 else grey).unsqueeze(-3)
         else:
             images = images.expand(*images.shape[:-3], channels, -1, -1)
-    if images.shape[-2:] != (image_size, image_size):
+    sides = image_size if isinstance(image_size, tuple) else (image_size, image_size)
+    if images.shape[-2:] != sides:
         batch = images if images.ndim == 4 else images.unsqueeze(0)
-        batch = F.interpolate(batch, (image_size, image_size), mode="bilinear", antialias=True)
+        batch = F.interpolate(batch, sides, mode="bilinear", antialias=True)
         images = batch if images.ndim == 4 else batch.squeeze(0)
     return images
 
@@ -183,12 +196,12 @@ def to_unit(images: Tensor) -> Tensor:
     return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
-def middle(images: Tensor, side: int) -> Tensor:
-    """The square in the middle of images that are no smaller, as torchvision cuts it, whose import takes a second.
+def middle(images: Tensor, sides: tuple[int, int]) -> Tensor:
+    """The middle of images that are no smaller, as torchvision cuts it, whose import takes a second.
 
     Args:
         images: (..., H, W).
-        side: of the square.
+        sides: height and width of the middle.
     """
-    top, left = (round((extent - side) / 2) for extent in images.shape[-2:])
-    return images[..., top : top + side, left : left + side]
+    top, left = (round((extent - side) / 2) for extent, side in zip(images.shape[-2:], sides, strict=True))
+    return images[..., top : top + sides[0], left : left + sides[1]]

@@ -49,7 +49,7 @@ warnings.filterwarnings(
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # refused below
 
 
-def read_image(path: Path, channels: int = 3, image_size: int | None = None) -> Tensor:
+def read_image(path: Path, channels: int = 3, image_size: int | tuple[int, int] | None = None) -> Tensor:
     """The pixels of an image file: of a file with several images, the first.
 
     The camera's rotation (EXIF) is undone, more than 8 bits are scaled to 8, palettes and CMYK become RGB, and what is
@@ -58,7 +58,8 @@ def read_image(path: Path, channels: int = 3, image_size: int | None = None) -> 
     Args:
         path: the file; its content, not its suffix, says what it is.
         channels: 3 for RGB, 1 for the luminance (ITU-R BT.601).
-        image_size: extent of the square that is cut out of the middle and resized; None keeps the image as it is.
+        image_size: extent of the square that is cut out of the middle and resized, or height and width of what is no
+            square; None keeps the image as it is.
 
     Returns:
         uint8, shape (channels, height, width).
@@ -66,13 +67,14 @@ def read_image(path: Path, channels: int = 3, image_size: int | None = None) -> 
     Raises:
         UserError: the file cannot be read, is damaged, or has more than Pillow's ``MAX_IMAGE_PIXELS``.
     """
+    sides = (image_size, image_size) if isinstance(image_size, int) else image_size
     with _opened(path) as file:
-        if image_size is not None:
-            file.draft("RGB", (image_size, image_size))  # JPEG: decode no larger than needed
+        if sides is not None:
+            file.draft("RGB", sides[::-1])  # JPEG: decode no larger than needed
         with _room.taken(file.width * file.height * PIXEL), closing(file):
             image = decoded(file)
-            if image_size is not None:  # first, so that the rest copies little
-                image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
+            if sides is not None:  # first, so that the rest copies little
+                image = ImageOps.fit(image, sides[::-1], Image.Resampling.BILINEAR)
             turn = UPRIGHT.get(file.getexif().get(ExifTags.Base.Orientation, 1))
             if turn is not None:
                 image = image.transpose(turn)

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 
 from dlrun import console, interrupt
 from dlrun.dataset.augment import Augment
+from dlrun.dataset.balance import Sampling, chances
 from dlrun.dataset.batch import Batch
 from dlrun.dataset.field import Field, images, read
 from dlrun.dataset.fitted import in_memory
@@ -43,6 +44,7 @@ class Loader:
         seed: of order and augmentation; None keeps the source's order and augments nothing.
         augment: what is done to the examples of a batch.
         limit: give only the first so many batches.
+        sampling: draw the examples by these weights of their classes, with replacement; None takes each once an epoch.
         fields: what each named tensor is.
         numbers: of the examples in their split, int64 (N,), where this is a part of it.
         split_size: the number of examples in the split.
@@ -60,6 +62,7 @@ class Loader:
     fields: Mapping[str, Field] = field(default_factory=images)
     numbers: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
     split_size: int | None = None
+    sampling: Sampling = None
 
     def __post_init__(self) -> None:
         if self.in_memory and len(self.source):
@@ -115,10 +118,15 @@ class Loader:
         if self.seed is None:
             order = torch.arange(count)
         else:
-            order = torch.from_numpy(np.random.default_rng([self.seed, epoch]).permutation(count))
+            rng = np.random.default_rng([self.seed, epoch])
+            drawn = rng.permutation(count) if self.sampling is None else rng.choice(count, count, p=self._chances())
+            order = torch.from_numpy(drawn)
         if self.in_memory:
             order = order.to(self.device)  # once an epoch, not once a batch
         return list(torch.split(order, self.batch_size)[: len(self)])
+
+    def _chances(self) -> np.ndarray:
+        return chances(labels(self.source), self.num_classes, self.sampling).numpy()
 
     def _taken(self, batches: list[Tensor]) -> Iterator[Batch]:
         """The examples of each batch as the source has them."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from dlrun.config.section import (
     COUNTED,
@@ -21,6 +23,15 @@ from dlrun.config.section import (
 
 Side = Annotated[int, Field(gt=0, le=2**14)]
 """Of an image in pixels."""
+
+
+def _sampling(value: Any) -> Any:
+    numbers = isinstance(value, list) and all(
+        isinstance(one, (int, float)) and not isinstance(one, bool) and 0 <= one < math.inf for one in value
+    )
+    if not (value is None or value == "balanced" or (value and numbers)):
+        raise PydanticCustomError("sampling", "expected balanced, a list of a weight for each class, or null")
+    return value
 
 
 class AugmentOptions(Section):
@@ -64,8 +75,8 @@ class DatasetOptions(Section):
     """Pixels; images of another size are resized once."""
     resize_size: Annotated[Side | None, COUNTED]
     """Where larger: images are resized to it, and their middle of ``image_size`` is cut out."""
-    channels: Annotated[Literal[1, 2, 3], COUNTED]
-    """1 or 3, images are converted; 2 for points of a plane."""
+    channels: Annotated[Positive | None, COUNTED]
+    """1 or 3, images are converted; of other data the numbers at each place, such as 2 for points of a plane."""
     num_classes: Annotated[Positive | None, COUNTED]
     """How many classes there are."""
     classes: list[str | int] | None
@@ -82,6 +93,8 @@ class DatasetOptions(Section):
     """Of training."""
     eval_batch_size: Positive
     """Of validation and test, where no gradients need memory."""
+    sampling: Annotated[Any, AfterValidator(_sampling)] = None
+    """Draw training images by their classes' weights, with replacement; None takes each once an epoch."""
     val_fraction: Fraction
     """Of the training images, split off by seed."""
     memory_budget: Annotated[NaturalFloat, MAY_CHANGE]

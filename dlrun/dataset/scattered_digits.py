@@ -17,8 +17,9 @@ TRIES = 50
 
 
 def load(
-    root: str,
+    root: str | None = None,
     image_size: int = 64,
+    shape: list[int] | None = None,
     source: str = "mnist",
     digit_size: int = 28,
     most: int = 3,
@@ -32,7 +33,8 @@ def load(
     Args:
         root: the folder that holds MNIST.
         image_size: the canvas's side in pixels.
-        source: ``mnist``, or ``digits`` for those that come with scikit-learn.
+        shape: (1, height, width) of a canvas that is no square; None for a square.
+        source: of what is put on it, :func:`dlrun.dataset.two_digits.single_digits`.
         digit_size: a digit's side in pixels.
         most: digits on a canvas, where there is room for them.
         train: canvases to train on.
@@ -41,29 +43,32 @@ def load(
     Raises:
         UserError: another source, digits larger than the canvas, or no MNIST in ``root``.
     """
-    if digit_size > image_size:
+    height, width = shape[1:] if shape else (image_size, image_size)
+    if digit_size > min(height, width):
         raise UserError(
-            f"dataset.source.digit_size={digit_size}: larger than the canvas; expected {image_size} or less"
+            f"dataset.source.digit_size={digit_size}: larger than the canvas; expected {min(height, width)} or less"
         )
     single = single_digits(source, root, digit_size)
     splits = [
-        _canvases(digits, image_size, digit_size, most, count, seed)
+        _canvases(digits, (height, width), digit_size, most, count, seed)
         for digits, count, seed in ((single.train, train, 0), (single.test, test, 1))
     ]
     classes = ["background", *single.classes]
     return Splits(splits[0], splits[1], classes, fields={"image": Image(), "mask": Mask()})
 
 
-def _canvases(digits: MapStyle, side: int, digit_size: int, most: int, count: int, seed: int) -> TensorSource:
+def _canvases(
+    digits: MapStyle, sides: tuple[int, int], digit_size: int, most: int, count: int, seed: int
+) -> TensorSource:
     assert isinstance(digits, TensorSource)
     rng = np.random.default_rng(seed)
     glyphs = fit(digits.tensors["image"], 1, digit_size)
-    images = torch.zeros(count, 1, side, side, dtype=torch.uint8)
-    masks = torch.zeros(count, side, side, dtype=torch.uint8)
+    images = torch.zeros(count, 1, *sides, dtype=torch.uint8)
+    masks = torch.zeros(count, *sides, dtype=torch.uint8)
     for number in range(count):
         taken: list[tuple[int, int]] = []
         for _ in range(int(rng.integers(1, most + 1))):
-            place = _free_place(taken, side, digit_size, rng)
+            place = _free_place(taken, sides, digit_size, rng)
             if place is None:
                 break
             taken.append(place)
@@ -77,11 +82,11 @@ def _canvases(digits: MapStyle, side: int, digit_size: int, most: int, count: in
 
 
 def _free_place(
-    taken: list[tuple[int, int]], side: int, digit_size: int, rng: np.random.Generator
+    taken: list[tuple[int, int]], sides: tuple[int, int], digit_size: int, rng: np.random.Generator
 ) -> tuple[int, int] | None:
     """The corner of a square that touches none of those with these corners; None where none was found."""
     for _ in range(TRIES):
-        top, left = rng.integers(0, side - digit_size + 1, 2)
+        top, left = rng.integers(0, np.array(sides) - digit_size + 1)
         if all(abs(top - other) >= digit_size or abs(left - beside) >= digit_size for other, beside in taken):
             return int(top), int(left)
     return None

@@ -13,11 +13,19 @@ from dlrun.dataset.torchvision_source import load as load_torchvision
 from dlrun.errors import UserError
 
 
-def load(root: str, image_size: int = 56, source: str = "mnist", train: int = 20_000, test: int = 1_000) -> Splits:
+def load(
+    root: str | None = None,
+    image_size: int = 56,
+    source: str = "mnist",
+    train: int = 20_000,
+    test: int = 1_000,
+    both: bool = False,
+) -> Splits:
     """Canvases with a digit at a random height in the left half and another one in the right half.
 
     The label is one of the two, left or right by chance: a network that learned them gives each a probability of a
-    half, and its accuracy is a half. ``Splits.regions`` says in which half each class is.
+    half, and its accuracy is a half. Where both are named, targets are float (N, 10) of 0 and 1.
+    ``Splits.regions`` says in which half each class is.
 
     Args:
         root: the folder that holds MNIST.
@@ -25,6 +33,7 @@ def load(root: str, image_size: int = 56, source: str = "mnist", train: int = 20
         source: ``mnist``, or ``digits`` for those that come with scikit-learn.
         train: canvases to train on.
         test: canvases to test on.
+        both: name both digits, as labels that exclude nothing.
 
     Raises:
         UserError: another source, an odd size, or no MNIST in ``root``.
@@ -34,25 +43,33 @@ def load(root: str, image_size: int = 56, source: str = "mnist", train: int = 20
     single = single_digits(source, root, image_size // 2)
     assert isinstance(single.train, TensorSource)
     assert isinstance(single.test, TensorSource)
-    trained, _ = _canvases(single.train, image_size, train, seed=0)
-    tested, regions = _canvases(single.test, image_size, test, seed=1)
+    trained, _ = _canvases(single.train, image_size, train, both, seed=0)
+    tested, regions = _canvases(single.test, image_size, test, both, seed=1)
     return Splits(trained, tested, single.classes, regions=regions)
 
 
-def single_digits(source: str, root: str, size: int) -> Splits:
-    """Digits to be put on canvases: ``mnist``, or ``digits`` for those that come with scikit-learn, in this size.
+SINGLE = {
+    "mnist": "torchvision.datasets.MNIST",
+    "fashion_mnist": "torchvision.datasets.FashionMNIST",
+    "kmnist": "torchvision.datasets.KMNIST",
+}
+"""Collections of one grey object on black for each image, which can be put on canvases."""
+
+
+def single_digits(source: str, root: str | None, size: int) -> Splits:
+    """Images to be put on canvases: those of :data:`SINGLE`, or ``digits``, which come with scikit-learn, in this size.
 
     Raises:
-        UserError: another source, or no MNIST in ``root``.
+        UserError: another source, or no such collection in ``root``.
     """
-    if source == "mnist":
-        return load_torchvision("torchvision.datasets.MNIST", root)
+    if source in SINGLE:
+        return load_torchvision(SINGLE[source], root or ".")
     if source == "digits":
         return digits.load(size)
-    raise UserError(f"dataset.source.source={source}: no such choice; expected mnist or digits")
+    raise UserError(f"dataset.source.source={source}: no such choice; expected {', '.join(SINGLE)} or digits")
 
 
-def _canvases(source: TensorSource, image_size: int, count: int, seed: int) -> tuple[TensorSource, Tensor]:
+def _canvases(source: TensorSource, image_size: int, count: int, both: bool, seed: int) -> tuple[TensorSource, Tensor]:
     """So many canvases, and where each class is in them, bool (N, K, H, W)."""
     rng = np.random.default_rng(seed)
     half = image_size // 2
@@ -71,5 +88,8 @@ def _canvases(source: TensorSource, image_size: int, count: int, seed: int) -> t
             digit = fit(source[int(pairs[number, side])]["image"], 1, half)
             images[number, :, top : top + half, left : left + half] = digit
             regions[number, classes[number, side], :, left : left + half] = True
+    if both:
+        named = torch.zeros(count, regions.shape[1]).scatter_(1, classes, 1.0)
+        return labelled(images, named), regions
     chosen = torch.from_numpy(rng.integers(0, 2, (count, 1)))
     return labelled(images, classes.gather(1, chosen).squeeze(1)), regions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,17 @@ def limits(metric: str) -> tuple[float, float]:
     if name.endswith("correlation"):
         return -1.0, 1.0
     return (0.0 if name.endswith((*SIZES, *BESIDES)) else -BEYOND), BEYOND
+
+
+def named(limit: str) -> tuple[str, float]:
+    """The metric that a bound names, and what is added to it.
+
+    Example:
+        >>> named("plain/test/accuracy - 0.01")
+        ('plain/test/accuracy', -0.01)
+    """
+    shifted = re.fullmatch(r"(\S+) ([+-]) ?([\d.]+)", limit)
+    return (shifted[1], float(shifted[2] + shifted[3])) if shifted else (limit, 0.0)
 
 
 def faults(bounds: Mapping[str, Any] | None) -> list[str]:
@@ -69,7 +81,8 @@ def check_names(bounds: Mapping[str, Any] | None, metrics: Collection[str], verb
     """Refuse bounds on metrics that the run will not write.
 
     Args:
-        bounds: the section ``expect``: by metric ``min`` and ``max``, each a number or the name of another metric.
+        bounds: the section ``expect``: by metric ``min`` and ``max``, each a number, the name of another metric, or
+            that and a number that is added to it or taken from it (``test/loss - 0.01``).
         metrics: what the run will write.
         verbs: names of those that follow on it; ``name/anything`` is theirs.
 
@@ -79,8 +92,9 @@ def check_names(bounds: Mapping[str, Any] | None, metrics: Collection[str], verb
     known = {*metrics, *BESIDES}
     for name, bound in (bounds or {}).items():
         for key, value in ((f"expect.{name}", name), *((f"expect.{name}.{end}", bound[end]) for end in bound)):
-            if isinstance(value, str) and value not in known and value.split("/")[0] not in verbs:
-                raise UserError(f"{key}={value}: no such metric; {suggest(value, known)}")
+            metric = named(value)[0] if isinstance(value, str) else None
+            if metric is not None and metric not in known and metric.split("/")[0] not in verbs:
+                raise UserError(f"{key}={value}: no such metric; {suggest(metric, known)}")
 
 
 def judge(bounds: Mapping[str, Any] | None, result: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -97,7 +111,7 @@ def judge(bounds: Mapping[str, Any] | None, result: Mapping[str, Any]) -> list[d
         ends = {end: bound[end] for end in ("min", "max") if bound.get(end) is not None}
         if not ends:
             continue
-        numbers = {end: values.get(limit) if isinstance(limit, str) else limit for end, limit in ends.items()}
+        numbers = {end: _number(limit, values) for end, limit in ends.items()}
         met = value is not None and all(
             limit is not None and (value >= limit if end == "min" else value <= limit) for end, limit in numbers.items()
         )
@@ -120,6 +134,14 @@ def table(judged: list[dict[str, Any]]) -> Table:
     for row in judged:
         made.add_row(row["metric"], row["claim"], number(row["value"]), "met" if row["met"] else "NOT MET")
     return made
+
+
+def _number(limit: str | float, values: Mapping[str, float]) -> float | None:
+    """A bound in numbers; None where the metric that it names is missing."""
+    if not isinstance(limit, str):
+        return limit
+    metric, added = named(limit)
+    return values[metric] + added if metric in values else None
 
 
 def _words(ends: dict[str, Any], limits: dict[str, float | None]) -> str:

@@ -10,6 +10,8 @@ from torch import nn
 
 from dlrun.model.activation import Name
 from dlrun.model.activation import activation as make_activation
+from dlrun.model.norm import Norm
+from dlrun.model.norm import norm as make_norm
 from dlrun.model.size import conv_size, require
 
 
@@ -24,7 +26,7 @@ class CNN(nn.Sequential):
         convs: convolutions in every block, n.
         kernel: their side; the image keeps its size.
         pool: how a block ends: max or average pooling by 2, or none.
-        batch_norm: normalise after every convolution.
+        norm: of every convolution's output, :func:`dlrun.model.norm.norm`.
         activation: after every convolution and hidden dense layer.
         global_pool: average over all positions before the head (3-64-64-GAP-2 is widths [64,64], no hidden layer).
         hidden: units of the head's hidden layers.
@@ -40,7 +42,7 @@ class CNN(nn.Sequential):
         convs: int = 1,
         kernel: int = 3,
         pool: Literal["max", "avg", "none"] = "max",
-        batch_norm: bool = False,
+        norm: Norm = "none",
         activation: Name = "relu",
         global_pool: bool = False,
         hidden: list[int] | None = None,
@@ -56,9 +58,9 @@ class CNN(nn.Sequential):
         for inputs, outputs in pairwise([channels, *widths]):
             for number in range(convs):
                 source = outputs if number else inputs
-                features.append(nn.Conv2d(source, outputs, kernel, padding=kernel // 2, bias=not batch_norm))
-                if batch_norm:
-                    features.append(nn.BatchNorm2d(outputs))
+                features.append(nn.Conv2d(source, outputs, kernel, padding=kernel // 2, bias=norm != "batch"))
+                if norm != "none":
+                    features.append(make_norm(norm, outputs))
                 features.append(make_activation(activation))
             if pool != "none":
                 features.append(pools[pool])

@@ -22,9 +22,12 @@ class LeNet(nn.Sequential):
         image_size: its side in pixels, 12 or more.
         num_classes: outputs.
         activation: after every layer but the last.
+        dropout: probability before every dense layer.
     """
 
-    def __init__(self, channels: int, image_size: int, num_classes: int, activation: Name = "relu") -> None:
+    def __init__(
+        self, channels: int, image_size: int, num_classes: int, activation: Name = "relu", dropout: float = 0.0
+    ) -> None:
         require("lenet", image_size, 12)
         size = conv_size(image_size, 2, stride=2)
         size = conv_size(conv_size(size, 5), 2, stride=2)
@@ -37,10 +40,13 @@ class LeNet(nn.Sequential):
                 act2=make_activation(activation),
                 pool2=nn.MaxPool2d(2),
                 flatten=nn.Flatten(),
+                drop1=nn.Dropout(dropout),
                 fc1=nn.Linear(16 * size**2, 120),
                 act3=make_activation(activation),
+                drop2=nn.Dropout(dropout),
                 fc2=nn.Linear(120, 84),
                 act4=make_activation(activation),
+                drop3=nn.Dropout(dropout),
                 fc3=nn.Linear(84, num_classes),
             )
         )

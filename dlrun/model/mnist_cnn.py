@@ -18,9 +18,10 @@ class MnistCNN(nn.Sequential):
         channels: of the image.
         image_size: its side in pixels, 22 or more.
         num_classes: outputs.
+        dropout: probability before every dense layer.
     """
 
-    def __init__(self, channels: int, image_size: int, num_classes: int) -> None:
+    def __init__(self, channels: int, image_size: int, num_classes: int, dropout: float = 0.0) -> None:
         require("mnist_cnn", image_size, 22)
         size = conv_size(conv_size(image_size, 5), 3, stride=3)
         size = conv_size(conv_size(size, 5), 2, stride=2)
@@ -33,8 +34,10 @@ class MnistCNN(nn.Sequential):
                 relu2=nn.ReLU(),
                 pool2=nn.MaxPool2d(2),
                 flatten=nn.Flatten(),
+                drop1=nn.Dropout(dropout),
                 fc1=nn.Linear(64 * size**2, 256),
                 relu3=nn.ReLU(),
+                drop2=nn.Dropout(dropout),
                 fc2=nn.Linear(256, num_classes),
             )
         )

@@ -15,6 +15,7 @@ from dlrun.command.verbs import VERBS
 from dlrun.config import schema
 from dlrun.config.difference import differences, flat
 from dlrun.config.plan import Plan, choices, job_name
+from dlrun.config.saved import bring_up_to_date
 from dlrun.config.section import COUNTED, MAY_CHANGE, marked
 from dlrun.errors import UserError
 from dlrun.experiment import header
@@ -81,7 +82,9 @@ def check_base(plan: Plan, base: Any) -> None:
     file = plan.folder / "sweep.yaml"
     if not file.exists():
         return
-    saved: Any = OmegaConf.to_container(OmegaConf.load(file))
+    earlier = OmegaConf.load(file)
+    bring_up_to_date(earlier.config)
+    saved: Any = OmegaConf.to_container(earlier)
     verb = VERBS[plan.verb].schema
     free = [*marked(verb, MAY_CHANGE), *plan.swept, *saved["swept"]]
     counted = [name.rpartition(".")[2] for name in marked(verb, COUNTED)]

@@ -31,6 +31,7 @@ def draw(folder: Path) -> None:
         figures[name] = curves(f"{axes[1].capitalize()} of {len(lines)} runs", axes, lines)
     if against := swept_test(rows, shared):
         figures["test"] = against
+    figures |= repeats(rows, [text for text in next(iter(rows), {"overrides": []})["overrides"] if text not in shared])
     for name, figure in figures.items():
         (folder / "figures").mkdir(exist_ok=True)
         buffer = io.BytesIO()
@@ -64,6 +65,60 @@ def swept_test(rows: list[Row], shared: set[str]) -> Figure | None:
     key, most = swept[0][0][0], max(map(len, groups.values()))
     how = "" if most == 1 else f": mean of {most} seeds, 95% interval"
     return curves(f"Test {kind} against {key}{how}", (key, f"test {kind}"), lines, halves if most > 1 else None)
+
+
+def repeats(rows: list[dict[str, Any]], swept: list[str]) -> dict[str, Figure]:
+    """A figure for each metric that the jobs claim something of, where several keys are swept, seeds among them.
+
+    The key with the most values is the axis, one of numbers before others; of the others the one with the fewest makes
+    panels where there are several, and the rest the lines.
+
+    Args:
+        rows: the jobs that completed.
+        swept: the overrides of one of them that others do not share.
+    """
+    from dlrun.figure.repeated import repeated
+
+    keys = [text.split("=")[0] for text in swept]
+    if len(keys) < 2:
+        return {}
+    settings = [dict(text.split("=", 1) for text in row["overrides"]) for row in rows]
+    values = {key: sorted({each[key] for each in settings}, key=_order) for key in keys if key != "seed"}
+    ranked = sorted(values, key=lambda key: (all(map(_is_number, values[key])), len(values[key]), key))
+    *others, axis = ranked
+    panel = min(others, key=lambda key: (len(values[key]), key)) if len(others) > 1 else None
+    found = {}
+    for metric in dict.fromkeys(name for row in rows for name in row["claimed"]):
+        grouped: dict[str, dict[str, dict[str, list[float]]]] = {}
+        for row, setting in zip(rows, settings, strict=True):
+            if metric in row["metrics"]:
+                label = ", ".join(_short(key, setting) for key in others if key != panel)
+                lines = grouped.setdefault("" if panel is None else _short(panel, setting), {})
+                lines.setdefault(label, {}).setdefault(setting[axis], []).append(row["metrics"][metric])
+        if grouped:
+            panels = {
+                name: {
+                    label: {at: _interval(each) for at, each in line.items()} for label, line in sorted(lines.items())
+                }
+                for name, lines in sorted(grouped.items(), key=lambda item: _order(item[0].split("=")[-1]))
+            }
+            found[metric.replace("/", "_")] = repeated(metric, axis, values[axis], panels)
+    return found
+
+
+def _short(key: str, setting: dict[str, str]) -> str:
+    return f"{key.rpartition('.')[2]}={setting[key]}"
+
+
+def _interval(values: list[float]) -> tuple[float, float]:
+    if len(values) == 1:
+        return values[0], 0.0
+    centre, _, half = interval(values)
+    return centre, half
+
+
+def _order(text: str) -> tuple[float, str]:
+    return (float(text) if _is_number(text) else 0.0), text
 
 
 def _is_number(text: str) -> bool:

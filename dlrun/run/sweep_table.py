@@ -79,6 +79,7 @@ def table_rows(folder: Path) -> list[Row]:
                 "seconds": result["seconds"],
                 "status": result["status"],
                 "note": result.get("error") or result.get("stopped") or "",
+                "claimed": [claim["metric"] for claim in result.get("expect", [])],
                 "unmet": [claim["metric"] for claim in result.get("expect", []) if not claim["met"]],
             }
         )

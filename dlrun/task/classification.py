@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from dlrun.dataset.batch import Batch, inputs
 from dlrun.dataset.loader import Loader
+from dlrun.errors import UserError
 from dlrun.figure.confusion_matrix import confusion_matrix
 from dlrun.figure.samples import samples
 from dlrun.loss.weight import is_nll
@@ -174,6 +175,13 @@ class Classification(Task):
             if not gradient.any():
                 outputs = "one output" if output.shape[1] == 1 else f"{output.shape[1]} outputs"
                 raise ValueError(f"loss={name} has zero gradient with {outputs}; expected another loss")
+
+    def check_batch(self, batch: Batch) -> None:
+        """Expect a class for each example."""
+        if batch["target"].is_floating_point():
+            raise UserError(
+                "task=classification: the data has numbers and no classes; expected task=regression or multi_label"
+            )
 
     def show(
         self, scores: Scores, recorder: Recorder, loader: Loader, classes: list[str], step: int, most: int

@@ -145,6 +145,13 @@ class Task(ABC):
             ValueError: says what the output is and what was expected.
         """
 
+    def check_batch(self, batch: Batch) -> None:
+        """Refuse data whose values do not suit the task, by its first example, a batch of one; by default none.
+
+        Raises:
+            UserError: says what they are and what was expected.
+        """
+
     def show(
         self, scores: Scores, recorder: Recorder, loader: Loader, classes: list[str], step: int, most: int
     ) -> None:

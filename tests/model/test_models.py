@@ -15,11 +15,15 @@ from dlrun.errors import UserError
 from dlrun.model import alexnet, resnet, vgg
 from dlrun.model.activation import Name
 from dlrun.model.cnn import CNN
+from dlrun.model.conv_mixer import ConvMixer
+from dlrun.model.layer_table import layers as layers_of
 from dlrun.model.lenet import LeNet
 from dlrun.model.linear import Linear
 from dlrun.model.mlp import MLP
 from dlrun.model.mnist_cnn import MnistCNN
+from dlrun.model.norm import Norm, norm
 from dlrun.model.normalized import Normalized
+from dlrun.model.xception import Xception, convolution
 
 CONFIGS = sorted(path.stem for path in (paths.configs() / "model").glob("[a-z]*.yaml"))
 
@@ -65,7 +69,7 @@ def test_parameter_count_is_the_published_one(
 NOT_FOR_ANY_IMAGE = {
     "alexnet",  # 63 pixels and more
     "autoencoder",  # gives images
-    "unet",  # gives a class for every pixel
+    *("unet", "fcn", "fcn_plain"),  # give a class for every pixel
     "dcgan",  # has one output, and another network beside it
     "perceptron",  # has one output
     "finetuned",  # stands for any network, on the sizes of its weights
@@ -186,7 +190,7 @@ def test_cnn_with_global_pooling_has_the_parameters_of_3_64_64_gap_2() -> None:
 
 
 def test_cnn_repeats_convolutions_in_blocks_before_a_dense_head() -> None:
-    network = CNN(1, 12, 10, widths=[4, 6], convs=2, kernel=5, batch_norm=True, hidden=[7])
+    network = CNN(1, 12, 10, widths=[4, 6], convs=2, kernel=5, norm="batch", hidden=[7])
     convolutions = 25 * (1 * 4 + 4 * 4 + 4 * 6 + 6 * 6)
     norms = 2 * (4 + 4 + 6 + 6)
     assert parameters(network) == convolutions + norms + (6 * 3 * 3 * 7 + 7) + (7 * 10 + 10)
@@ -270,3 +274,70 @@ def test_normalized_keeps_the_names_of_the_networks_weights() -> None:
 def test_normalized_adds_nothing_to_the_state_dict() -> None:
     normalized = Normalized(LeNet(1, 28, 10), [0.1], [0.3])
     assert {name.removeprefix("network.") for name in normalized.state_dict()} == set(LeNet(1, 28, 10).state_dict())
+
+
+NORMS: dict[Norm, tuple[int, ...]] = {"layer": (1, 2, 3), "instance": (2, 3), "batch": (0, 2, 3)}
+"""The axes that each takes mean and variance over."""
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_a_normalisation_is_over_its_axes(name: Norm) -> None:
+    torch.manual_seed(0)
+    features = 3 * torch.randn(4, 6, 5, 5) + 1
+    centred = features - features.mean(NORMS[name], keepdim=True)
+    expected = centred / (centred.square().mean(NORMS[name], keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(norm(name, 6)(features), expected)
+
+
+def test_group_normalisation_is_that_of_each_group_alone() -> None:
+    torch.manual_seed(0)
+    features = torch.randn(4, 12, 5, 5)
+    groups = [norm("layer", 3)(part) for part in torch.split(features, 3, dim=1)]
+    torch.testing.assert_close(norm("group", 12)(features), torch.cat(groups, dim=1))  # 8 groups do not divide 12: 4 do
+    assert norm("none", 3)(features) is features
+    with pytest.raises(ValueError, match="norm=weight: no such normalisation; expected batch, layer"):
+        norm("weight", 3)  # type: ignore[arg-type]
+
+
+def test_convmixer_has_the_parameters_of_its_course_and_its_patches() -> None:
+    assert parameters(ConvMixer(3, 32, 10)) == 594_186
+    network = ConvMixer(3, 32, 10, patch=4)
+    assert network.get_submodule("patches")(torch.zeros(2, 3, 32, 32)).shape == (2, 256, 8, 8)
+    with pytest.raises(ValueError, match=r"patch=5: expected a divisor of dataset\.image_size=32"):
+        ConvMixer(3, 32, 10, patch=5)
+
+
+def test_convmixer_matches_a_plain_forward_pass() -> None:
+    torch.manual_seed(0)
+    network = ConvMixer(1, 8, 3, width=4, depth=2, kernel=3)
+    images = torch.rand(5, 1, 8, 8)
+    (w, b), *layers = [(part.weight, part.bias) for part in network.modules() if isinstance(part, nn.Conv2d)]
+
+    def after(features: torch.Tensor) -> torch.Tensor:
+        return F.batch_norm(F.gelu(features), None, None, training=True)
+
+    x = after(F.conv2d(images, w, b, stride=2))
+    for place in (0, 2):
+        x = x + after(F.conv2d(x, *layers[place], padding=1, groups=4))
+        x = after(F.conv2d(x, *layers[place + 1]))
+    head = network.get_submodule("fc")
+    torch.testing.assert_close(network(images), head(x.mean((2, 3))))
+
+
+@pytest.mark.parametrize("separable", [True, False])
+def test_xceptions_multiply_adds_are_those_of_its_convolutions(separable: bool) -> None:
+    network = Xception(3, 16, 10, [8, 12, 20], separable)
+    pairs, sides, shortcut = [(8, 12), (12, 12), (12, 20), (20, 20)], [16, 16, 8, 8], 8 * 12 * 64 + 12 * 20 * 16
+    each = [9 * a + a * b if separable else 9 * a * b for a, b in pairs]
+    convolutions = 27 * 8 * 256 + sum(count * side**2 for count, side in zip(each, sides, strict=True)) + shortcut
+    found = layers_of(network, torch.zeros(1, 3, 16, 16))
+    assert sum(layer.multiply_adds for layer in found) == convolutions + 20 * 10
+    assert network(torch.rand(2, 3, 16, 16)).shape == (2, 10)
+
+
+def test_a_separable_convolution_is_an_ordinary_one_of_rank_one_kernels() -> None:
+    torch.manual_seed(0)
+    pair = convolution(3, 5, separable=True)
+    depthwise, pointwise = pair.get_parameter("depthwise.weight"), pair.get_parameter("pointwise.weight")
+    images = torch.rand(2, 3, 7, 7)
+    torch.testing.assert_close(pair(images), F.conv2d(images, pointwise * depthwise[:, 0], padding=1))

@@ -10,9 +10,11 @@ from torch import nn
 from torch.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
     LinearLR,
     LRScheduler,
     OneCycleLR,
+    ReduceLROnPlateau,
     SequentialLR,
     StepLR,
 )
@@ -20,8 +22,10 @@ from torch.optim.lr_scheduler import (
 from dlrun.scheduler.constant import Constant
 from dlrun.scheduler.cosine import Cosine
 from dlrun.scheduler.one_cycle import OneCycle
+from dlrun.scheduler.plateau import Plateau
 from dlrun.scheduler.schedule import Schedule
 from dlrun.scheduler.step import Step
+from dlrun.scheduler.warm_restarts import WarmRestarts
 
 fixed = settings(derandomize=True, deadline=None, max_examples=50)
 
@@ -57,6 +61,41 @@ def test_step_matches_torch(every: int, gamma: float, steps_per_epoch: int) -> N
 def test_cosine_matches_torch(steps: int, final: float) -> None:
     expected = of_torch(lambda optimizer: CosineAnnealingLR(optimizer, T_max=steps, eta_min=final), steps)
     assert of_dlrun(Cosine(final), steps) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(("first", "longer", "final"), [(1, 1, 0.0), (3, 2, 0.1), (2, 3, 0.0)])
+def test_warm_restarts_match_torch(first: int, longer: int, final: float) -> None:
+    def make(optimizer: torch.optim.Optimizer) -> LRScheduler:
+        return CosineAnnealingWarmRestarts(optimizer, 5 * first, longer, eta_min=final)
+
+    assert of_dlrun(WarmRestarts(first, longer, final), 150, 5) == pytest.approx(of_torch(make, 150), abs=1e-9)
+
+
+@fixed
+@given(
+    values=st.lists(st.floats(-10, 10), min_size=1, max_size=30),
+    higher=st.booleans(),
+    patience=st.integers(0, 3),
+    threshold=st.sampled_from([0.0, 0.1]),
+)
+def test_plateau_matches_torch(values: list[float], higher: bool, patience: int, threshold: float) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    mode = "max" if higher else "min"
+    theirs = ReduceLROnPlateau(optimizer, mode, 0.5, patience, threshold, min_lr=0.1, eps=0)  # type: ignore[arg-type]
+    ours = Plateau(gamma=0.5, patience=patience, threshold=threshold, final=0.1)
+    for value in values:
+        theirs.step(value)
+        ours.look(value, higher)
+        assert ours.factor(0, 10, 1) == pytest.approx(optimizer.param_groups[0]["lr"])
+        again = Plateau(gamma=0.5, patience=patience, threshold=threshold, final=0.1)
+        again.load_state_dict(ours.state_dict())
+        ours = again  # a run may be cut here, and goes on
+
+
+@pytest.mark.parametrize("wrong", [{"gamma": 1.0}, {"patience": -1}, {"final": 2.0}])
+def test_plateau_refuses_what_reduces_nothing(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Plateau(**wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -102,8 +141,9 @@ def test_cosine_after_a_warmup_matches_torchs_sequence(warmup: int) -> None:
         lambda **warmup: Step(every=2, **warmup),
         lambda **warmup: Cosine(**warmup),
         lambda **warmup: OneCycle(**warmup),
+        lambda **warmup: WarmRestarts(2, **warmup),
     ],
-    ids=["constant", "step", "cosine", "one_cycle"],
+    ids=["constant", "step", "cosine", "one_cycle", "warm_restarts"],
 )
 def test_a_schedule_runs_over_the_steps_that_its_warmup_leaves(kind: Callable[..., Schedule]) -> None:
     after = of_dlrun(kind(warmup_steps=3, warmup_epochs=2), 60, steps_per_epoch=4)[11:]
@@ -141,6 +181,7 @@ schedules = st.one_of(
     st.builds(Constant, **warmups),
     st.builds(Step, every=st.integers(1, 5), gamma=shares, **warmups),
     st.builds(Cosine, final=shares, **warmups),
+    st.builds(WarmRestarts, first=st.integers(1, 3), longer=st.integers(1, 3), final=shares, **warmups),
     st.builds(OneCycle, rise=st.floats(0.001, 0.999), start=shares, final=shares, **warmups),
 )
 

@@ -28,6 +28,7 @@ from dlrun.logger.tensorboard import TensorBoard
 from dlrun.model.normalized import Normalized
 from dlrun.record.recorder import Recorder
 from dlrun.scheduler.cosine import Cosine
+from dlrun.scheduler.plateau import Plateau
 from dlrun.task.classification import Classification
 from dlrun.training import checkpoint
 from dlrun.training.division import Division
@@ -109,20 +110,22 @@ def plans(options: TrainerOptions, task: Classification, phases: Sequence[int | 
 def trainer(
     folder: Path, phases: Sequence[int | None] = (None,), order: int = 0, every_steps: int = 1, **changes: Any
 ) -> Trainer:
-    options = TrainerOptions(**(OPTIONS | {"epochs": 3, "log_every": 2} | changes))
     task = Classification(nn.CrossEntropyLoss(), 2)
-    callbacks = {
+    plateau = Plateau("val/loss", patience=0, threshold=0.05) if changes.pop("schedule", "") else None
+    options = TrainerOptions(**(OPTIONS | {"epochs": 3, "log_every": 2} | changes))
+    callbacks: dict[str, Callback] = {
         "curve": LossCurve(every=10),
         "drawing": Drawing(),
         "checkpoint": Checkpoint(every_minutes=None, every_steps=every_steps),
     }
+    callbacks |= {"scheduler": plateau} if plateau else {}
     names = sorted(callbacks)
     random.Random(order).shuffle(names)
     folder.mkdir(exist_ok=True)
     return Trainer(
         plans=plans(options, task, phases),
         task=task,
-        schedule=Cosine(),
+        schedule=plateau or Cosine(),
         options=options,
         device=CPU,
         callbacks={name: callbacks[name] for name in names},
@@ -163,6 +166,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "two phases": {"phases": (2, None), "epochs": 4},
     "two phases with patience": {"phases": (6, None), "epochs": 9, "patience": 1, "monitor": "train/loss"},
     "ends within an epoch": {"steps": 8},
+    "a learning rate that waits for the loss": {"epochs": 6, "schedule": "plateau"},
 }
 
 
@@ -194,6 +198,14 @@ def test_killed_after_every_checkpoint(kind: str, tmp_path: Path, monkeypatch: p
     killed = outcome(tmp_path / "killed")
     assert [name for name in whole if whole[name] != killed.get(name)] == []
     assert whole.keys() == killed.keys()
+
+
+def test_the_learning_rate_that_waits_falls_before_the_end(tmp_path: Path) -> None:
+    run(trainer(tmp_path / "run", **KINDS["a learning rate that waits for the loss"]))
+    rows = [row.split(",") for row in (tmp_path / "run" / "metrics.csv").read_text().splitlines()]
+    rates = [float(row[2]) for row in rows[1:]]
+    assert rates[0] == 0.02
+    assert rates[-1] < 0.02
 
 
 def test_every_write_may_fail_once(tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""Several labels for an image: scores against scikit-learn, canvases of two digits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+
+from dlrun.dataset.source import TensorSource
+from dlrun.dataset.two_digits import load
+from dlrun.loss.bce import BinaryCrossEntropy
+from dlrun.task.multi_label import MultiLabel
+from tests.conftest import Dlrun
+
+
+def test_scores_are_scikit_learns_and_plain_shares() -> None:
+    torch.manual_seed(0)
+    task = MultiLabel(BinaryCrossEntropy(), 4)
+    targets = (torch.rand(50, 4) < 0.4).float()
+    targets[:, 3] = 0  # of a label that no image has, nothing can be said
+    logits = torch.randn(50, 4) + 2 * targets
+    scores = task.scores()
+    for part, wanted in zip(torch.split(logits, 16), torch.split(targets, 16), strict=True):
+        batch = {"image": torch.zeros(len(part), 1, 2, 2), "target": wanted}
+        scores.add(batch, task.criterion(part, wanted), part)
+    metrics = scores.metrics()
+    each = [average_precision_score(targets[:, label], logits[:, label]) for label in range(3)]
+    assert scores.per_class()[:3].tolist() == pytest.approx(each, abs=1e-6)
+    assert metrics["mean_average_precision"] == pytest.approx(sum(each) / 3, abs=1e-6)
+    right = (logits > 0) == targets.bool()
+    assert metrics["accuracy"] == pytest.approx(right.float().mean().item())
+    assert metrics["exact_share"] == pytest.approx(right.all(dim=1).float().mean().item())
+    loss = torch.nn.functional.binary_cross_entropy(logits.sigmoid(), targets)
+    assert metrics["loss"] == pytest.approx(loss.item(), rel=1e-5)
+
+
+def test_both_digits_of_a_canvas_are_named_where_one_was() -> None:
+    both, one = (load(image_size=16, source="digits", train=40, test=5, both=both).train for both in (True, False))
+    assert isinstance(both, TensorSource)
+    assert isinstance(one, TensorSource)
+    assert torch.equal(both.tensors["image"], one.tensors["image"])
+    assert (both.targets.sum(dim=1) == 2).all()
+    assert (both.targets.gather(1, one.targets[:, None]) == 1).all()
+
+
+def test_data_with_one_class_is_refused(dlrun: Dlrun) -> None:
+    ended = dlrun("train", "task=multi_label", "model=linear", "dataset.image_size=8")
+    assert (ended.status, ended.errors) == (
+        2,
+        ["dlrun: task=multi_label: an example has one class; expected a 0 or 1 for each, task=classification"],
+    )
