@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
-import io
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from PIL import Image
 from rich.table import Table
 
 from dlrun import console, paths
@@ -24,42 +21,13 @@ from dlrun.config.saved import quoted
 from dlrun.errors import UserError, suggest
 from dlrun.experiment import claims as expect
 from dlrun.experiment import header as experiment
+from dlrun.experiment import report
 from dlrun.experiment.header import Experiment
-from dlrun.files import write_whole
+from dlrun.experiment.report import Outcome
 from dlrun.run.folder import Run, read_result
 from dlrun.run.follow_up import is_completed
 
-REPORT, TABLE, PAGE = "report", "README.md", "figures.md"
-WIDTH = 700
-"""Of a figure in the report, in pixels at most."""
-COLUMNS = ("experiment", "job", "metric", "claimed", "measured", "", "seconds")
-
-
-@dataclass
-class Outcome:
-    """What became of an experiment."""
-
-    experiment: Experiment
-    folder: Path
-    results: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """``result.json`` by job; a run that is no sweep has one, called ''."""
-    error: str = ""
-
-    @property
-    def rows(self) -> list[tuple[str, ...]]:
-        """A row for each claim, or for the reason why there is none."""
-        name = self.experiment.name
-        rows: list[tuple[str, ...]] = []
-        for job, result in self.results.items():
-            seconds = f"{result['seconds']:.0f}"
-            if result["status"] != "completed":
-                rows.append((name, job, "", "", result.get("error", ""), "NOT MET", seconds))
-            for claim in result.get("expect", []):
-                value, met = expect.number(claim["value"]), "met" if claim["met"] else "NOT MET"
-                rows.append((name, job, claim["metric"], claim["claim"], value, met, seconds))
-        return rows if rows and not self.error else [*rows, (name, "", "", "", self.error or "nothing", "NOT MET", "")]
-
-
+REPORT = "report"
 METRICS = ("experiments", "claims", "not_met")
 
 
@@ -86,14 +54,14 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     for number, found in enumerate(chosen, 1):
         part = f"{number} {len(chosen)} {began}"
         outcomes.append(reproduce(found, folder / found.name, config.fresh, part))
-        write_report(outcomes, run.path / REPORT)
+        report.write(outcomes[-1:], run.path / REPORT)
     rows = [row for outcome in outcomes for row in outcome.rows]
-    table = Table(*COLUMNS)
+    table = Table(*report.COLUMNS)
     for row in rows:
         table.add_row(*row)
-    console.say(table, f"report: {run.path / REPORT / TABLE}")
+    console.say(table, f"report: {run.path / REPORT / report.TABLE}")
     if config.report is not None:
-        shutil.copytree(run.path / REPORT, config.report, dirs_exist_ok=True)
+        report.write(outcomes, Path(config.report))
     not_met = sum(row[5] != "met" for row in rows)
     return {"metrics": {"experiments": len(outcomes), "claims": len(rows), "not_met": not_met}}
 
@@ -148,37 +116,3 @@ def call(arguments: list[str], part: str) -> tuple[int, str]:
     ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, env=environment)
     print(ended.stderr, end="", file=sys.stderr)
     return ended.returncode, (ended.stderr.strip().splitlines() or [""])[-1]
-
-
-def write_report(outcomes: list[Outcome], folder: Path) -> None:
-    """The table and the page of figures, as Markdown."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = [COLUMNS, ("---",) * len(COLUMNS), *(row for outcome in outcomes for row in outcome.rows)]
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    intro = f"# Claimed and measured\n\nWritten by `dlrun reproduce`; the figures are in [{PAGE}]({PAGE}).\n\n"
-    write_whole(folder / TABLE, intro + "\n".join(lines) + "\n")
-    page = ["# Figures of the experiments", ""]
-    for outcome in outcomes:
-        # Of the run or the sweep, and of the verbs that follow on it; or else of the jobs.
-        figures = sorted(outcome.folder.glob("*/*.png")) or sorted(outcome.folder.glob("*/figures/*.png"))
-        if not figures:
-            continue
-        found = outcome.experiment
-        page += [f"## {found.name}", "", found.title, "", found.header.get("Look at", ""), ""]
-        for figure in figures:
-            job = figure.relative_to(outcome.folder).parts[0]
-            name = "-".join([found.name, *([] if job == "figures" else [job]), figure.stem])
-            shrink(figure, folder / "figures" / f"{name}.png")
-            page += [f"![{name}](figures/{name}.png)", ""]
-    write_whole(folder / PAGE, "\n".join(page))
-
-
-def shrink(source: Path, target: Path) -> None:
-    """Copy a picture, not wider than a page, in few colours."""
-    target.parent.mkdir(exist_ok=True)
-    with Image.open(source) as file:
-        picture = file.convert("RGB")
-    picture.thumbnail((WIDTH, WIDTH))
-    buffer = io.BytesIO()
-    picture.quantize(128).save(buffer, "PNG", optimize=True)
-    write_whole(target, buffer.getbuffer(), sync=False)
