@@ -25,6 +25,7 @@ LONG = (
     "perceptron",
     "polygons",
     "resnet_parameters",
+    "text_sentences",
 )
 """Those that take ten seconds or more; ``make embedded`` runs them."""
 

@@ -34,7 +34,7 @@ class TensorBoard(Callback):
             names = [""] * self.images
             if targets is not None:
                 names = [trainer.data.classes[index] for index in (targets.argmax(1) if targets.ndim > 1 else targets)]
-            shown = inputs(batch)
+            shown = next(iter(train.fields.values())).shown(inputs(batch))
             some = f"{len(shown)} training examples" if len(shown) > 1 else "A training example"
             title = some + (", by class" if targets is not None else "")
             trainer.recorder.figure("samples", samples(title, shown, names[: len(shown)]), 0)
