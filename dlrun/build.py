@@ -20,7 +20,7 @@ from dlrun.compute import compiler, device, seeding
 from dlrun.compute.precision import Precision
 from dlrun.config.frozen import updated
 from dlrun.config.targets import check_targets
-from dlrun.dataset.data import IMAGENET, Data, input_shape, input_type, prepare, sized
+from dlrun.dataset.data import IMAGENET, Data, input_shape, input_type, need_numbers, prepare, sized
 from dlrun.dataset.source import Splits
 from dlrun.errors import UserError
 from dlrun.explainer.explainer import Explainer
@@ -89,8 +89,7 @@ def parts(
     Raises:
         UserError: anything in the config is wrong.
     """
-    if config.dataset.get("words") is not None and config.get("attack") is not None:
-        raise UserError("attack: moves inputs a little, and the words of a text cannot be; expected images or points")
+    need_numbers(config)
     if config.dataset.image_size is None and config.get("weights") is not None:  # most files of weights are ImageNet's
         config = updated(config, {"dataset.image_size": IMAGENET})
     options = trainer_options(config)
@@ -157,10 +156,8 @@ def network(config: DictConfig, task: Task) -> nn.Module:
         with torch.inference_mode():
             output = made.eval()(torch.zeros(1, *shape, dtype=input_type(config.dataset)))
     except (RuntimeError, ValueError, IndexError, AssertionError) as error:
-        reason = str(error).split("\n")[0]
-        size = "x".join(map(str, shape))
-        what = "images" if len(shape) == 3 else "inputs"
-        raise UserError(f"model={_name(made)}: cannot take {what} of {size} ({reason})") from None
+        reason, size = str(error).split("\n")[0], "x".join(map(str, shape))
+        raise UserError(f"model={_name(made)}: cannot take inputs of {size} ({reason})") from None
     try:
         task.check_output(output)
     except ValueError as error:

@@ -15,6 +15,7 @@ LONG = (
     "batch_sizes",
     "explain_digits",
     "finetune_digits",
+    "gan_digits",
     "gates",
     "gradient_descent",
     "hinge",

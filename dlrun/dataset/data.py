@@ -78,6 +78,16 @@ def input_type(config: Any) -> torch.dtype:
     return torch.float32 if config.get("words") is None else torch.int64
 
 
+def need_numbers(config: Any) -> None:
+    """Refuse a config, the whole one, that attacks texts.
+
+    Raises:
+        UserError: it does.
+    """
+    if config.dataset.get("words") is not None and config.get("attack") is not None:
+        raise UserError("attack: moves inputs a little, and the words of a text cannot be; expected images or points")
+
+
 def prepare(
     splits: Splits,
     config: Any,
