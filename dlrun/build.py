@@ -20,7 +20,7 @@ from dlrun.compute import compiler, device, seeding
 from dlrun.compute.precision import Precision
 from dlrun.config.frozen import updated
 from dlrun.config.targets import check_targets
-from dlrun.dataset.data import IMAGENET, Data, input_shape, prepare, sized
+from dlrun.dataset.data import IMAGENET, Data, input_shape, input_type, need_numbers, prepare, sized
 from dlrun.dataset.learned import learned
 from dlrun.dataset.source import Splits
 from dlrun.errors import UserError
@@ -93,6 +93,7 @@ def parts(
     Raises:
         UserError: anything in the config is wrong.
     """
+    need_numbers(config)
     if config.dataset.image_size is None and config.get("weights") is not None:  # most files of weights are ImageNet's
         config = updated(config, {"dataset.image_size": IMAGENET})
     options = trainer_options(config)
@@ -149,11 +150,10 @@ def network(config: DictConfig, task: Task) -> nn.Module:
     shape = input_shape(config.dataset)
     try:
         with torch.inference_mode():
-            output = made.eval()(torch.zeros(1, *shape))
+            output = made.eval()(torch.zeros(1, *shape, dtype=input_type(config.dataset)))
     except (RuntimeError, ValueError, IndexError, AssertionError) as error:
-        reason = str(error).split("\n")[0]
-        size = "x".join(map(str, shape))
-        raise UserError(f"model={_name(made)}: cannot take images of {size} ({reason})") from None
+        reason, size = str(error).split("\n")[0], "x".join(map(str, shape))
+        raise UserError(f"model={_name(made)}: cannot take inputs of {size} ({reason})") from None
     try:
         task.check_output(output)
     except ValueError as error:

@@ -12,11 +12,12 @@ from dlrun.config import saved
 from dlrun.config.frozen import updated
 from dlrun.config.invocation import Invocation
 from dlrun.config.targets import check_targets
+from dlrun.dataset import vocabulary
 from dlrun.errors import UserError
 from dlrun.model import pretrained
 from dlrun.run.folder import Run
 
-OF_THE_MODEL = ("image_size", "resize_size", "channels", "shape", "num_classes", "mean", "std", "normalize")
+OF_THE_MODEL = ("image_size", "resize_size", "channels", "shape", "words", "num_classes", "mean", "std", "normalize")
 """Keys of ``dataset`` that belong to the weights: a run's are taken, whatever data it is tried on."""
 
 
@@ -74,6 +75,9 @@ def choose_weights(config: DictConfig, invocation: Invocation) -> tuple[DictConf
         of_run = OmegaConf.load(folder / "config.yaml").dataset
         own = {f"dataset.{key}": of_run[key] for key in OF_THE_MODEL if key in of_run}
         values = {key: value for key, value in own.items() if key not in invocation.keys}
+        key, kept = "dataset.source.vocabulary", folder / vocabulary.FILE
+        if "vocabulary" in config.dataset.source and kept.exists() and key not in invocation.keys:
+            values[key] = str(kept)
         values["weights"] = config.weights or str(folder / "checkpoints" / "best.pt")
         return updated(config, values), known_classes(config) or numbers_of(config)
     numbers = numbers_of(config)

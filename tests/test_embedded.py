@@ -15,6 +15,7 @@ LONG = (
     "batch_sizes",
     "explain_digits",
     "finetune_digits",
+    "gan_digits",
     "gates",
     "gradient_descent",
     "hinge",
@@ -26,6 +27,7 @@ LONG = (
     "perceptron",
     "polygons",
     "resnet_parameters",
+    "text_sentences",
 )
 """Those that take ten seconds or more; ``make embedded`` runs them."""
 

@@ -33,8 +33,8 @@ class TensorBoard(Callback):
         train = trainer.data.train
         if self.images:
             batch = {name: value[: self.images].cpu() for name, value in next(train.pictures()).items()}
-            shown = inputs(batch)
-            if shown.ndim > 2 or shown.shape[1] == 2:
+            shown = next(iter(train.fields.values())).shown(inputs(batch))
+            if not isinstance(shown, Tensor) or shown.ndim > 2 or shown.shape[1] == 2:
                 targets, classes = batch.get("target"), trainer.data.classes
                 some = f"{len(shown)} training examples" if len(shown) > 1 else "A training example"
                 title = some + (", by class" if targets is not None and classes else "")

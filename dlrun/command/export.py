@@ -14,7 +14,7 @@ from torch import Tensor
 from dlrun import build, console
 from dlrun import weights as checkpoint
 from dlrun.config.frozen import updated
-from dlrun.dataset.data import input_shape
+from dlrun.dataset.data import input_shape, input_type
 from dlrun.errors import RunError, UserError
 from dlrun.files import write_whole
 from dlrun.model.normalized import Normalized
@@ -39,14 +39,17 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     trained = open_trained(config, run, with_data=False)
     config, model = trained.config, trained.model.requires_grad_(False)
     shape = input_shape(config.dataset)
-    batches = [torch.rand(count, *shape) for count in BATCHES]
+    is_text = input_type(config.dataset) == torch.int64
+    sizes = [(count, *shape) for count in BATCHES]
+    batches = [torch.randint(config.dataset.words, size) if is_text else torch.rand(size) for size in sizes]
     path = run.path / FILES[config.format]
     write(model, batches[0], path)
     difference = max(float((found - model(batch)).abs().max()) for batch, found in read(config, path, batches))
     largest = max(float(model(batch).abs().max()) for batch in batches)
     if not difference <= TOLERANCE * max(largest, 1.0):
         raise RunError(f"{path}: its logits differ from the model's by {difference:.3g}, which is too much")
-    console.say(f"{path}: logits equal to the model's to {difference:.1g}; images of {'x'.join(map(str, shape))}")
+    what = "texts" if is_text else "images"
+    console.say(f"{path}: logits equal to the model's to {difference:.1g}; {what} of {'x'.join(map(str, shape))}")
     return {"file": path.name, "difference": difference, "bytes": path.stat().st_size}
 
 

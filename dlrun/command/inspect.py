@@ -11,7 +11,7 @@ from rich.table import Table
 
 from dlrun import build, console
 from dlrun.config.targets import check_targets
-from dlrun.dataset.data import input_shape
+from dlrun.dataset.data import input_shape, input_type
 from dlrun.errors import UserError
 from dlrun.experiment import claims as expect
 from dlrun.model.layer import SingleLayer
@@ -35,7 +35,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         single = build.layer(config)
         if single is None:
             model = build.model(config, build.task(config), place, load_weights=False)
-            image = torch.zeros(1, *input_shape(config.dataset))
+            image = torch.zeros(1, *input_shape(config.dataset), dtype=input_type(config.dataset))
         else:
             model = Normalized(single, None, None)
             image = torch.zeros(single.input_shape)

@@ -14,6 +14,7 @@ from torch import Tensor
 from dlrun import build, console, interrupt
 from dlrun.command.classifier import classifier
 from dlrun.command.predict_masks import masks
+from dlrun.command.predict_texts import predict_texts
 from dlrun.config.targets import check_targets
 from dlrun.dataset import examples
 from dlrun.figure.image_grid import image_grid
@@ -38,8 +39,10 @@ class Prediction(NamedTuple):
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Predict as the config says, into the run's folder; returns what goes into ``result.json``."""
-    examples.need_images(config)
     check_targets(config)
+    if config.dataset.get("words") is not None:
+        return predict_texts(config, run)
+    examples.need_images(config)
     files = examples.find(config.input)
     trained = open_trained(config, run, with_data=False)
     if isinstance(trained.task, Segmentation):

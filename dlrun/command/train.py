@@ -14,6 +14,7 @@ from dlrun.callback.callback import Callback
 from dlrun.config.targets import check_targets
 from dlrun.dataset.data import Data
 from dlrun.experiment import claims
+from dlrun.files import write_whole
 from dlrun.logger.logger import Value
 from dlrun.run import environment
 from dlrun.run.folder import Run
@@ -76,6 +77,8 @@ def fit(
             division=parts.division,
         )
         try:
+            for name, text in parts.data.files.items():
+                write_whole(run.path / name, text)
             if state is None:
                 run.save_config(config)  # again, now that the data's sizes are known: to open may take hours
             trainer.open(state)

@@ -44,6 +44,11 @@ class Data:
     """What only the data says, by key of the config section ``dataset``: ``num_classes``, and ``image_size``, ``mean``,
     ``std`` and ``shape`` where the section leaves them null."""
 
+    @property
+    def files(self) -> dict[str, str]:
+        """What a run keeps, so that its model reads the same another time: texts by the names of files."""
+        return {name: text for field in self.fields.values() for name, text in field.files().items()}
+
     def evaluation(self, split: str, limit: int | None = None) -> Loader:
         """The split called train, val or test, in order and not augmented, or a part of it.
 
@@ -66,6 +71,21 @@ class Data:
 def input_shape(config: Any) -> tuple[int, ...]:
     """The shape of one input of the network, by the ``dataset`` section: (C, H, W), or ``shape`` where it names one."""
     return tuple(config.get("shape") or (config.channels, config.image_size, config.image_size))
+
+
+def input_type(config: Any) -> torch.dtype:
+    """The type of what the network reads, by the ``dataset`` section: int64 for the words of a text, else float32."""
+    return torch.float32 if config.get("words") is None else torch.int64
+
+
+def need_numbers(config: Any) -> None:
+    """Refuse a config, the whole one, that attacks texts.
+
+    Raises:
+        UserError: it does.
+    """
+    if config.dataset.get("words") is not None and config.get("attack") is not None:
+        raise UserError("attack: moves inputs a little, and the words of a text cannot be; expected images or points")
 
 
 def prepare(

@@ -42,6 +42,8 @@ def need_images(config: DictConfig) -> None:
         UserError: what the network reads is no image.
     """
     dataset = config.dataset
+    if dataset.get("words") is not None:
+        raise UserError(f"run={config.run}: {config.verb} needs images; the examples of this dataset are texts")
     shape = input_shape(dataset)
     if len(shape) != 3 or shape[0] not in (1, 3):
         size = "x".join(map(str, shape))

@@ -71,6 +71,14 @@ class Field:
         """What augmentation makes of a read batch where it moves pixels."""
         return values
 
+    def shown(self, values: Tensor) -> Tensor | list[str]:
+        """A read batch for a reader's eyes: a text for each of its examples where it is one."""
+        return values
+
+    def files(self) -> dict[str, str]:
+        """What a run keeps, so that its model reads the same another time: texts by the names of files."""
+        return {}
+
 
 class Image(Field):
     """Pixels, uint8 (..., C, H, W), or float in [0,1]; the network reads floats in [0,1]."""

@@ -9,10 +9,19 @@ from torch import Tensor
 
 from dlrun.figure.image_grid import image_grid
 from dlrun.figure.slide import COLOURS, MARKERS, legend, slide
+from dlrun.figure.texts import texts
 
 
-def samples(title: str, examples: Tensor, captions: Sequence[str]) -> Figure:
-    """Draw images (N, C, H, W) in a grid, each under its caption; points (N, 2) where they lie, by caption."""
+def samples(title: str, examples: Tensor | Sequence[str], captions: Sequence[str]) -> Figure:
+    """Draw examples with their captions.
+
+    Args:
+        title: says what is to be seen.
+        examples: images (N, C, H, W) in a grid, points (N, 2) where they lie, or texts below each other.
+        captions: of each.
+    """
+    if not isinstance(examples, Tensor):
+        return texts(title, examples, captions)
     if examples.ndim > 2:
         return image_grid(title, examples, captions)
     figure, (axes,) = slide(title)

@@ -72,8 +72,8 @@ class Logger:
     def pr_curves(self, probabilities: Tensor, targets: Tensor, classes: Sequence[str], step: int) -> None:
         """A precision-recall curve for each class, against all others."""
 
-    def embedding(self, features: Tensor, labels: Sequence[str], images: Tensor) -> None:
-        """Vectors, float (N, F), each with its label and its image, float (N, C, H, W) in [0,1]."""
+    def embedding(self, features: Tensor, labels: Sequence[str], images: Tensor | None = None) -> None:
+        """Vectors, float (N, F), each with its label and perhaps its image, float (N, C, H, W) in [0,1]."""
 
     def success(self) -> None:
         """The run has done what it was to do."""

@@ -99,10 +99,10 @@ class TensorBoard(Logger):
         for number, name in enumerate(classes):
             self.writer.add_pr_curve(f"pr/{name}", targets == number, probabilities[:, number], step)
 
-    def embedding(self, features: Tensor, labels: Sequence[str], images: Tensor) -> None:
+    def embedding(self, features: Tensor, labels: Sequence[str], images: Tensor | None = None) -> None:
         """Vectors for the projector, in the place of those that are there."""
         shutil.rmtree(self.folder / "00000" / "features", ignore_errors=True)  # where the writer puts them
-        small = fit(images.cpu(), 3, SPRITE).clamp(0, 1)
+        small = None if images is None else fit(images.cpu(), 3, SPRITE).clamp(0, 1)
         try:
             self.writer.add_embedding(features.cpu(), list(labels), small, tag="features")
         except OSError as error:

@@ -25,7 +25,7 @@ class DCGAN(nn.Module):
         if image_size % 4:
             raise ValueError(f"dcgan halves an image twice; expected dataset.image_size={image_size} divisible by 4")
         super().__init__()
-        side, self.latent = image_size // 4, latent
+        side, self.latent, self.noise_shape = image_size // 4, latent, (latent,)
         self.generator = nn.Sequential(
             nn.Linear(latent, 2 * width * side**2, bias=False),
             nn.Unflatten(1, (2 * width, side, side)),
@@ -54,3 +54,8 @@ class DCGAN(nn.Module):
         """The discriminator's logit (B, 1) for images (B, C, H, W): positive for real ones."""
         logits: Tensor = self.discriminator(images)
         return logits
+
+    def generate(self, noise: Tensor) -> Tensor:
+        """Images, float (B, C, H, W) in [0,1], of noise (B, latent)."""
+        images: Tensor = self.generator(noise)
+        return images

@@ -146,8 +146,8 @@ class Recorder:
         for logger in self.loggers:
             logger.pr_curves(probabilities, targets, classes, step)
 
-    def embedding(self, features: Tensor, labels: Sequence[str], images: Tensor) -> None:
-        """Vectors, float (N, F), each with its label and its image, float (N, C, H, W) in [0,1], for the loggers."""
+    def embedding(self, features: Tensor, labels: Sequence[str], images: Tensor | None = None) -> None:
+        """For the loggers vectors, float (N, F), with labels, and perhaps images, float (N, C, H, W) in [0,1]."""
         for logger in self.loggers:
             logger.embedding(features, labels, images)
 

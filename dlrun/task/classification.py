@@ -197,4 +197,5 @@ class Classification(Task):
             mistakes = int((scores.predictions != scores.targets).sum())
             title = f"The {len(worst)} surest of {mistakes:,} mistakes: what it is, not what the model says"
             captions = [f"{classes[target]}, not {classes[prediction]}" for target, prediction in pairs]
-            recorder.figure("most_wrong", samples(title, inputs(loader.examples(worst)), captions), step)
+            shown = next(iter(loader.fields.values())).shown(inputs(loader.examples(worst)))
+            recorder.figure("most_wrong", samples(title, shown, captions), step)
