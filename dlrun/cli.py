@@ -164,7 +164,7 @@ def _performed(verb: str, arguments: list[str], words: list[str]) -> tuple[int, 
     from dlrun.run import launcher
     from dlrun.run.closing import telling
     from dlrun.run.job import run_job
-    from dlrun.run.parallel import outlast
+    from dlrun.run.parallel import prepare
     from dlrun.run.sweep import run_sweep
 
     job = partial(run_job, call=run_verb)
@@ -177,7 +177,7 @@ def _performed(verb: str, arguments: list[str], words: list[str]) -> tuple[int, 
             plan = understood(door.plan, request)
             launcher.check_sweep(plan)
             with telling(verb, lambda: plan.folder):
-                status = run_sweep(plan, lambda: understood(lambda: door.sweep(plan, job, outlast), request))
+                status = run_sweep(plan, lambda: understood(lambda: door.sweep(plan, job, prepare), request))
             return status, None if plan.config.sweep.dry_run else plan.folder
         if (count := understood(lambda: launcher.devices(door), request)) > 1:
             return launcher.launch(door, words, count), door.folder

@@ -26,7 +26,8 @@ def write_whole(path: Path, content: str | bytes | memoryview, keep: Path | None
     Raises:
         RunError: it cannot be written; what was there before is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    own = int.from_bytes(os.urandom(8))  # processes of several machines may have the same number
+    temporary = path.with_name(f".{path.name}.{own}{TEMPORARY}")
     try:
         with temporary.open("wb", buffering=0) as stream:
             _put(stream.fileno(), content)

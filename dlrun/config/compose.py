@@ -237,13 +237,13 @@ class FrontDoor:
         unread.check(self.request.typed, full, swept)
         return Plan(full, swept, constant)
 
-    def sweep(self, plan: Plan, job: Job, outlast: Callable[[Any, Plan], None]) -> Exception | None:
+    def sweep(self, plan: Plan, job: Job, prepare: Callable[[Any, Plan], None]) -> Exception | None:
         """Run the jobs of a plan in its folder, which exists.
 
         Args:
             plan: the sweep.
             job: the command.
-            outlast: makes a launcher with worker processes ready for their death.
+            prepare: makes a launcher ready for what may happen to its jobs.
 
         Returns:
             What a job raised, in this process.
@@ -263,8 +263,7 @@ class FrontDoor:
         context = self._context(full)
         context.callbacks.on_multirun_start(config=full, config_name=self.name)
         sweeper = Plugins.instance().instantiate_sweeper(config=full, hydra_context=context, task_function=task)
-        if plan.is_parallel:
-            outlast(sweeper.launcher, plan)
+        prepare(sweeper.launcher, plan)
         try:
             sweeper.sweep(arguments=list(full.hydra.overrides.task))
         except OSError:  # Hydra writes this file in place

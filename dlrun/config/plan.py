@@ -20,8 +20,10 @@ from dlrun.config.invocation import key
 from dlrun.errors import UserError
 
 LONGEST_NAME = 200  # of a job's folder, in characters; file systems take 255
-PARALLEL = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 """The launcher whose jobs run in worker processes of this one."""
+SLURM = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
+"""The launcher whose jobs SLURM runs."""
 
 
 def job_name(overrides: Sequence[str], constant: Collection[str] = ()) -> str:
@@ -71,7 +73,7 @@ class Plan:
         self.verb = str(self.config.verb)
         self.folder = Path(self.full.hydra.sweep.dir)
         self.is_fresh = names_time(self.full.hydra.sweep)
-        self.is_parallel = OmegaConf.select(self.full, "hydra.launcher._target_") == PARALLEL
+        self.launcher = str(OmegaConf.select(self.full, "hydra.launcher._target_"))
 
     def jobs(self) -> list[list[str]]:
         """The overrides of each job of a grid, in its order.

@@ -56,12 +56,11 @@ def _run(run: Run, config: DictConfig, call: Call, wait: float = 0) -> None:
     """Run the command, unless its folder says that there is nothing to do."""
     sweeping = run.invocation.sweeping
     if run.exists:
-        continues = VERBS[run.invocation.verb].continues
-        if not (continues or sweeping or run.stopped_short):
+        if not (VERBS[run.invocation.verb].continues or sweeping or run.stopped_short):
             raise UserError(f"hydra.run.dir={run.path}: there is a run in this folder already; expected a new one")
         config = complete(schema.check(config))
         run.check_same(config)
-        if run.is_finished(config) if continues else not run.stopped_short:
+        if is_done(run, config):
             _say_finished(run, config)
             return
     try:
@@ -74,6 +73,11 @@ def _run(run: Run, config: DictConfig, call: Call, wait: float = 0) -> None:
         if sweeping:
             with suppress(RunError):  # of a full disk the end of the sweep tells
                 sweep_table.update(run.path.parent)
+
+
+def is_done(run: Run, config: DictConfig) -> bool:
+    """Whether the run in this folder has done all that a config asks for, which is checked and complete."""
+    return run.is_finished(config) if VERBS[run.invocation.verb].continues else not run.stopped_short
 
 
 def complete(config: DictConfig) -> DictConfig:

@@ -6,21 +6,34 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 
 from dlrun import console, interrupt
-from dlrun.config.invocation import Invocation
-from dlrun.config.plan import Plan, job_name
+from dlrun.config.plan import JOBLIB, SLURM, Plan, job_name
 from dlrun.run import output
-from dlrun.run.folder import RESULT, Run, read_result
+from dlrun.run.ended import fail, has_ended, stamp
 
 TOGETHER = 2
 """So many deaths of a worker a job may have been at work in, until it is tried alone."""
+DEADLY = "its worker process was killed again and again; perhaps it takes more memory than there is"
 
 Launch = Callable[..., Sequence[JobReturn]]
+
+
+def prepare(launcher: Any, plan: Plan) -> None:
+    """Make a launcher whose jobs run elsewhere ready for what may happen to them there.
+
+    Raises:
+        UserError: they cannot be run there.
+    """
+    if plan.launcher == JOBLIB:
+        outlast(launcher, plan)
+    elif plan.launcher == SLURM:
+        from dlrun.run import slurm
+
+        slurm.enqueue(launcher, plan)
 
 
 def outlast(launcher: Any, plan: Plan) -> None:
@@ -56,18 +69,18 @@ def _launch(launch: Launch, plan: Plan, jobs: Sequence[Sequence[str]], initial_j
     folders = [plan.folder / job_name(job, plan.constant) for job in jobs]
     ended = [JobReturn(status=JobStatus.COMPLETED) for _ in jobs]
     left, met = list(range(len(jobs))), Counter[int]()
-    before = [_stamp(folder) for folder in folders]
+    before = [stamp(folder) for folder in folders]
     while left and interrupt.requested() is None:
         alone = all(met[number] >= TOGETHER for number in left)
         chosen = left[:1] if alone else [number for number in left if met[number] < TOGETHER]
         try:
             found = launch([list(jobs[number]) for number in chosen], initial_job_idx=initial_job_idx)
         except BrokenProcessPool:
-            open_ones = [number for number in chosen if not _has_ended(folders[number], before[number])]
+            open_ones = [number for number in chosen if not has_ended(folders[number], before[number])]
             console.say(f"warning: a worker process was killed; {len(open_ones)} jobs of the sweep go on in a new one")
-            met.update([number for number in open_ones if _stamp(folders[number]) != before[number]] or open_ones)
+            met.update([number for number in open_ones if stamp(folders[number]) != before[number]] or open_ones)
             if alone and open_ones:
-                _fail(folders[chosen[0]], jobs[chosen[0]], plan)
+                fail(folders[chosen[0]], jobs[chosen[0]], plan.verb, DEADLY)
                 open_ones = []
         else:
             open_ones = []
@@ -75,24 +88,3 @@ def _launch(launch: Launch, plan: Plan, jobs: Sequence[Sequence[str]], initial_j
                 ended[number] = result
         left = [number for number in left if number not in chosen or number in open_ones]
     return ended
-
-
-def _stamp(folder: Path) -> int | None:
-    """When a job's result was written last."""
-    file = folder / RESULT
-    return file.stat().st_mtime_ns if file.exists() else None
-
-
-def _has_ended(folder: Path, before: int | None) -> bool:
-    """Whether a job has come to an end since its result had this stamp."""
-    return _stamp(folder) != before and read_result(folder).get("status") in ("completed", "failed")
-
-
-def _fail(folder: Path, job: Sequence[str], plan: Plan) -> None:
-    """Note that a job has killed its worker."""
-    folder.mkdir(parents=True, exist_ok=True)
-    known = {"metrics": {}, "seconds": 0.0, "overrides": list(job), **read_result(folder)}
-    error = "its worker process was killed again and again; perhaps it takes more memory than there is"
-    Run(folder, Invocation(plan.verb, folder, sweeping=True)).write_result(
-        {**known, "status": "failed", "error": error}
-    )

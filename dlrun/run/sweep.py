@@ -14,7 +14,7 @@ from dlrun import console, interrupt
 from dlrun.command.verbs import VERBS
 from dlrun.config import schema
 from dlrun.config.difference import differences, flat
-from dlrun.config.plan import Plan, choices, job_name
+from dlrun.config.plan import JOBLIB, Plan, choices, job_name
 from dlrun.config.saved import bring_up_to_date
 from dlrun.config.section import COUNTED, MAY_CHANGE, marked
 from dlrun.errors import UserError
@@ -45,7 +45,7 @@ def run_sweep(plan: Plan, start: Callable[[], Exception | None]) -> int:
     if plan.config.sweep.dry_run:
         say_jobs(plan)
         return 0
-    together = interrupt.forwarding() if plan.is_parallel else nullcontext()
+    together = interrupt.forwarding() if plan.launcher == JOBLIB else nullcontext()
     with plan.in_folder() as folder, locked(folder, "hydra.sweep.dir"), together:
         remove_leftovers(folder, below=False)
         if about := header.introduction(choices(plan.full.hydra)):
