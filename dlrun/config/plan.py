@@ -20,6 +20,8 @@ from dlrun.config.invocation import key
 from dlrun.errors import UserError
 
 LONGEST_NAME = 200  # of a job's folder, in characters; file systems take 255
+SERIAL = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+"""The launcher that runs one job after the other."""
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 """The launcher whose jobs run in worker processes of this one."""
 SLURM = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
@@ -74,6 +76,7 @@ class Plan:
         self.folder = Path(self.full.hydra.sweep.dir)
         self.is_fresh = names_time(self.full.hydra.sweep)
         self.launcher = str(OmegaConf.select(self.full, "hydra.launcher._target_"))
+        self.is_parallel = self.launcher != SERIAL
 
     def jobs(self) -> list[list[str]]:
         """The overrides of each job of a grid, in its order.

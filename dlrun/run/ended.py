@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dlrun.config.invocation import Invocation
 from dlrun.run.folder import RESULT, Run, read_result
+from dlrun.run.sweep_view import ENDED, ending
 
 
 def stamp(folder: Path) -> int | None:
@@ -17,7 +18,14 @@ def stamp(folder: Path) -> int | None:
 
 def has_ended(folder: Path, before: int | None) -> bool:
     """Whether a job has come to an end since its result had this stamp."""
-    return stamp(folder) != before and read_result(folder).get("status") in ("completed", "failed")
+    return stamp(folder) != before and read_result(folder).get("status") in ENDED
+
+
+def line(folder: Path) -> str:
+    """What to say of a job that has ended."""
+    result = read_result(folder)
+    status = result.get("status")
+    return ending(folder.name, result) if status in ENDED else f"{folder.name}: {status}"
 
 
 def fail(folder: Path, job: Sequence[str], verb: str, error: str) -> None:

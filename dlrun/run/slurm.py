@@ -8,13 +8,14 @@ it. ``slurm.json`` in the sweep's folder says which job of SLURM works on which 
 from __future__ import annotations
 
 import copy
+import io
 import json
 import shutil
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from dlrun.config.invocation import Invocation
 from dlrun.config.plan import Plan, job_config, job_name
 from dlrun.errors import UserError
 from dlrun.files import write_whole
-from dlrun.run.ended import fail, has_ended, stamp
+from dlrun.run.ended import fail, has_ended, line, stamp
 from dlrun.run.folder import Run, read_result
 from dlrun.run.job import complete, is_done
 from dlrun.run.slurm_job import SlurmJob
@@ -69,7 +70,9 @@ def _launch(launcher: Any, plan: Plan, jobs: Sequence[Sequence[str]], initial_jo
         try:
             _wait(plan, named, waiting)
         except interrupt.Interrupted:
-            console.say(f"the jobs stay in SLURM's queue; scancel {' '.join(_numbers(waiting))} takes them out of it")
+            console.announce(
+                f"the jobs stay in SLURM's queue; scancel {' '.join(_numbers(waiting))} takes them out of it"
+            )
             raise
     return [JobReturn(status=JobStatus.COMPLETED) for _ in jobs]
 
@@ -90,7 +93,7 @@ def _submitted(launcher: Any, plan: Plan, named: Jobs, first: int) -> Submitted:
         write_whole(file, json.dumps(known | waiting, indent=2) + "\n")
     if waiting:
         numbers, jobs = " ".join(_numbers(waiting)), f"{len(waiting)} job{'s' * (len(waiting) > 1)}"
-        console.say(f"SLURM has {jobs} of this sweep: {numbers}; the same command collects them later, too")
+        console.announce(f"SLURM has {jobs} of this sweep: {numbers}; the same command collects them later, too")
     return waiting
 
 
@@ -128,9 +131,11 @@ def submit(launcher: Any, jobs: Sequence[Sequence[str]], first: int) -> list[str
     state = Singleton.get_state()
     calls = [(list(job), "hydra.sweep.dir", first + place, "", state) for place, job in enumerate(jobs)]
     try:
-        submitted = executor.map_array(SlurmJob(launcher), *zip(*calls, strict=True))
+        with redirect_stderr(io.StringIO()):  # submitit repeats there what it raises
+            submitted = executor.map_array(SlurmJob(launcher), *zip(*calls, strict=True))
     except (FailedJobError, FailedSubmissionError) as error:
-        raise UserError(f"{KEY}: {' '.join(str(error).split())}") from error
+        said = [text.partition("error: ")[2] for text in str(error).splitlines() if "error: " in text]
+        raise UserError(f"{KEY}: {said[0] if said else error}") from error
     return [job.job_id for job in submitted]
 
 
@@ -157,7 +162,7 @@ def _wait(plan: Plan, named: Jobs, waiting: Submitted) -> None:
                 _give_up(folder, named[name], plan, number)
             if ended or absent[name] >= ABSENCES:
                 del left[name]
-                console.say(f"{name}: {read_result(folder).get('status')}")
+                console.say(line(folder))
         _pause(LOOKS)
 
 
