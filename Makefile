@@ -52,6 +52,7 @@ bench:  ## the claims about speed, each against a peer (needs DLRUN_DATA, and: p
 	$(PYTHON) -m benchmarks.train_mnist
 	$(PYTHON) -m benchmarks.checkpoint_cost
 	$(PYTHON) -m benchmarks.data_parallel
+	$(PYTHON) -m benchmarks.sweep_parallel
 	$(PYTHON) -m benchmarks.finetune_resnet50
 	$(PYTHON) -m benchmarks.attack_pgd
 	$(PYTHON) -m benchmarks.grad_cam

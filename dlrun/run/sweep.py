@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -20,6 +21,7 @@ from dlrun.config.section import COUNTED, MAY_CHANGE, marked
 from dlrun.errors import UserError
 from dlrun.experiment import header
 from dlrun.files import remove_leftovers, write_whole
+from dlrun.run import advice
 from dlrun.run.folder import locked, read_result
 from dlrun.run.sweep_figures import draw
 from dlrun.run.sweep_table import table_rows, update
@@ -51,13 +53,18 @@ def run_sweep(plan: Plan, start: Callable[[], Exception | None]) -> int:
         if about := header.introduction(choices(plan.full.hydra)):
             console.say(about)
         write_whole(folder / "sweep.yaml", OmegaConf.to_yaml({"swept": plan.swept, "config": base}))
+        started = time.perf_counter()
         with watching(plan):
             failure = start()
+        seconds = time.perf_counter() - started
         if failure is not None:
             raise failure
         console.say(*update(folder), f"sweep folder: {folder}")
         draw(folder)
-        return int(any(row["status"] != "completed" or row["unmet"] for row in table_rows(folder)))
+        rows = table_rows(folder)
+        if (told := advice.at_once(plan, len(rows), seconds)) is not None:
+            console.say(told)
+        return int(any(row["status"] != "completed" or row["unmet"] for row in rows))
 
 
 def base_config(config: DictConfig, swept: list[str]) -> dict[str, Any]:
