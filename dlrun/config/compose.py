@@ -217,6 +217,8 @@ class FrontDoor:
         unread.check(self.request.typed, full)
         if config.sweep.dry_run:
             raise UserError("sweep.dry_run=true: no sweep; expected the flag -m")
+        if launcher := next((text for text in self.request.typed if key(text) == "hydra/launcher"), None):
+            raise UserError(f"{launcher}: no sweep, so that it would start nothing; expected the flag -m")
         task, context = Task(self.request, job, config), self._context(full)
         with without_empty(Path(full.hydra.run.dir)):
             if names_time(full.hydra.run):

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from dlrun import console
 from dlrun.command.verbs import VERBS
 from dlrun.config.compose import FrontDoor
-from dlrun.config.plan import Plan, fresh, names_time, without_empty
+from dlrun.config.plan import SLURM, Plan, fresh, names_time, without_empty
 from dlrun.config.saved import quoted
 from dlrun.errors import UserError
 from dlrun.run.member import is_member
@@ -36,10 +36,10 @@ def check_sweep(plan: Plan) -> None:
     found = OmegaConf.select(plan.config, "trainer.devices", default=1)
     if not is_member() and (found != 1 or "trainer.devices" in plan.swept):
         many = found if isinstance(found, int) and found > 1 else 2
-        raise UserError(
-            f"trainer.devices={found}: the jobs of a sweep start no processes; expected 1, or"
-            f" torchrun --nproc-per-node={many} -m dlrun {plan.verb} -m ..., whose processes share every job"
-        )
+        way = f"torchrun --nproc-per-node={many} -m dlrun {plan.verb} -m ..., whose processes share every job"
+        if plan.launcher == SLURM:
+            way = f"hydra.launcher.tasks_per_node={many}, which share it"
+        raise UserError(f"trainer.devices={found}: the jobs of a sweep start no processes; expected 1, or {way}")
 
 
 def launch(door: FrontDoor, words: Sequence[str], count: int) -> int:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from omegaconf import OmegaConf
 
 from dlrun.config import saved
+from dlrun.config.plan import SLURM, Plan
+from dlrun.errors import UserError
+from dlrun.run import launcher
 from tests.conftest import QUICK, Dlrun
+
+
+def test_a_job_of_slurm_has_tasks_and_no_devices() -> None:
+    config = OmegaConf.create({"trainer": {"devices": 4}})
+    plan = cast(Plan, SimpleNamespace(config=config, swept=[], launcher=SLURM, verb="train"))
+    with pytest.raises(UserError, match=r"expected 1, or hydra\.launcher\.tasks_per_node=4, which share it"):
+        launcher.check_sweep(plan)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +38,7 @@ from tests.conftest import QUICK, Dlrun
             ["predict", "model=resnet18", "weights=DEFAULT", "input=photo.jpg", "trainer.devices=2"],
             "trainer.devices=2: nothing would read it, since dlrun predict runs in one process",
         ),
+        (["train", *QUICK, "hydra/launcher=ray"], "hydra/launcher=ray: no sweep, so that it would start nothing"),
         (["train", *QUICK, "trainer.devices=0"], "trainer.devices=0: expected greater than 0"),
     ],
 )
