@@ -23,10 +23,13 @@ LONG = (
     "init",
     "lipschitz_digits",
     "losses",
+    "mnist1d",
+    "mnist1d_gru",
     "optimizers",
     "perceptron",
     "polygons",
     "resnet_parameters",
+    "rnn_digits",
     "text_sentences",
 )
 """Those that take ten seconds or more; ``make embedded`` runs them."""

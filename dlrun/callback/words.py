@@ -37,7 +37,9 @@ class Words(Callback):
     def on_phase_start(self, trainer: Trainer) -> None:
         """Refuse words that the vocabulary lacks."""
         field = next(iter(trainer.data.fields.values()))
-        for word in self.words or () if isinstance(field, Tokens) else ():
+        if not isinstance(field, Tokens):
+            return
+        for word in self.words or ():
             if word not in field.vocabulary.numbers:
                 choices = list(field.vocabulary.words)
                 raise UserError(f"callback.words.words={word}: not in the vocabulary; {suggest(word, choices)}")

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from dlrun.figure.image_grid import image_grid
+from dlrun.figure.signals import signals
 from dlrun.figure.slide import COLOURS, MARKERS, legend, slide
 from dlrun.figure.texts import texts
 
@@ -17,12 +18,15 @@ def samples(title: str, examples: Tensor | Sequence[str], captions: Sequence[str
 
     Args:
         title: says what is to be seen.
-        examples: images (N, C, H, W) in a grid, points (N, 2) where they lie, or texts below each other.
+        examples: images (N, C, H, W) or signals (N, C, L) in a grid, points (N, 2) where they lie, or texts below each
+            other.
         captions: of each.
     """
     if not isinstance(examples, Tensor):
         return texts(title, examples, captions)
-    if examples.ndim > 2:
+    if examples.ndim == 3:
+        return signals(title, examples, captions)
+    if examples.ndim > 3:
         return image_grid(title, examples, captions)
     figure, (axes,) = slide(title)
     points = examples.cpu()

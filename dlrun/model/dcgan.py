@@ -25,7 +25,8 @@ class DCGAN(nn.Module):
         if image_size % 4:
             raise ValueError(f"dcgan halves an image twice; expected dataset.image_size={image_size} divisible by 4")
         super().__init__()
-        side, self.latent, self.noise_shape = image_size // 4, latent, (latent,)
+        side, self.latent = image_size // 4, latent
+        self.noise_shape: tuple[int, ...] = (latent,)
         self.generator = nn.Sequential(
             nn.Linear(latent, 2 * width * side**2, bias=False),
             nn.Unflatten(1, (2 * width, side, side)),
