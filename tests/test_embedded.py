@@ -13,6 +13,7 @@ LONG = (
     "adversarial_digits",
     "autoencoder_digits",
     "batch_sizes",
+    "convmixer_digits",
     "explain_digits",
     "finetune_digits",
     "gates",
@@ -22,10 +23,14 @@ LONG = (
     "init",
     "lipschitz_digits",
     "losses",
+    "multi_label_digits",
+    "norms",
     "optimizers",
     "perceptron",
     "polygons",
     "resnet_parameters",
+    "segmentation_digits",
+    "xception_digits",
 )
 """Those that take ten seconds or more; ``make embedded`` runs them."""
 
