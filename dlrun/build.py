@@ -22,7 +22,7 @@ from dlrun.config.frozen import updated
 from dlrun.config.targets import check_targets
 from dlrun.dataset.data import IMAGENET, Data, input_shape, input_type, need_numbers, prepare, sized
 from dlrun.dataset.learned import learned
-from dlrun.dataset.source import Splits
+from dlrun.dataset.source import Splits, labels
 from dlrun.errors import UserError
 from dlrun.explainer.explainer import Explainer
 from dlrun.lesson.lesson import Lesson
@@ -111,6 +111,8 @@ def parts(
         meaning = task(config)
         meaning.check_needs(loaded.fields)
         meaning.check_batch(loaded.train.examples(torch.tensor([0])))
+        for name in ("train", "val", "test"):
+            meaning.check_split(name, labels(getattr(loaded, name).source), loaded.classes)
         config = learned(config, loaded)
     meaning = task(config)
     meaning.criterion.to(chosen)

@@ -13,6 +13,7 @@ LONG = (
     "adversarial_digits",
     "autoencoder_digits",
     "batch_sizes",
+    "convmixer_digits",
     "explain_digits",
     "finetune_digits",
     "gan_digits",
@@ -25,12 +26,16 @@ LONG = (
     "losses",
     "mnist1d",
     "mnist1d_gru",
+    "multi_label_digits",
+    "norms",
     "optimizers",
     "perceptron",
     "polygons",
     "resnet_parameters",
     "rnn_digits",
+    "segmentation_digits",
     "text_sentences",
+    "xception_digits",
 )
 """Those that take ten seconds or more; ``make embedded`` runs them."""
 

@@ -61,6 +61,12 @@ def test_the_receptive_field_is_where_the_gradient_arrives(name: str) -> None:
         (nn.Conv2d(8, 8, 3, groups=8), (8, 5, 5), 80, 72 * 9),
         (nn.ConvTranspose2d(4, 6, 3, stride=2, bias=False), (4, 5, 5), 216, 216 * 25),
         (nn.Linear(7, 5), (7,), 40, 35),
+        (
+            nn.TransformerEncoderLayer(8, 2, 12, batch_first=True),
+            (5, 8),
+            3 * 72 + 72 + 108 + 104 + 4 * 8,
+            5 * (3 * 64 + 64 + 96 + 96) + 2 * 25 * 8,
+        ),
     ],
 )
 def test_counts_of_a_layer(layer: nn.Module, image: tuple[int, ...], parameters: int, multiply_adds: int) -> None:

@@ -20,7 +20,7 @@ class Layer:
         shape: of its output for one image.
         parameters: weights and biases; those of a layer that is used again count once.
         trainable: those of them that training changes.
-        multiply_adds: for one image; of convolutions and dense layers, biases left out.
+        multiply_adds: for one image; of convolutions, dense layers and attention, biases left out.
         receptive_field: side in pixels of what one output sees, its padding included; None where it sees all there is.
     """
 
@@ -139,4 +139,8 @@ def _multiply_adds(module: nn.Module, before: Any, result: Tensor) -> int:
         return module.weight[0].numel() * int(before[0].numel())
     if isinstance(module, nn.Conv2d):
         return module.weight[0].numel() * result[0].numel()
+    if isinstance(module, nn.TransformerEncoderLayer):
+        tokens, width = result.shape[1:]
+        dense = 4 * width**2 + 2 * width * module.linear1.out_features  # queries, keys, values, output; two layers
+        return int(tokens * dense + 2 * tokens**2 * width)  # each token with each other: scores, and their mean
     return 0

@@ -152,6 +152,18 @@ class Task(ABC):
             UserError: says what they are and what was expected.
         """
 
+    def check_split(self, name: str, targets: Tensor | None, classes: list[str]) -> None:
+        """Refuse a split whose classes do not suit the task; by default none.
+
+        Args:
+            name: train, val or test.
+            targets: the class of every example, int64 (N,); None where the dataset does not tell.
+            classes: their names.
+
+        Raises:
+            UserError: says what was expected.
+        """
+
     def show(
         self, scores: Scores, recorder: Recorder, loader: Loader, classes: list[str], step: int, most: int
     ) -> None:

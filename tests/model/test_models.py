@@ -23,6 +23,7 @@ from dlrun.model.mlp import MLP
 from dlrun.model.mnist_cnn import MnistCNN
 from dlrun.model.norm import Norm, norm
 from dlrun.model.normalized import Normalized
+from dlrun.model.vit import VisionTransformer
 from dlrun.model.xception import Xception, convolution
 
 CONFIGS = sorted(path.stem for path in (paths.configs() / "model").glob("[a-z]*.yaml"))
@@ -68,6 +69,7 @@ def test_parameter_count_is_the_published_one(
 
 NOT_FOR_ANY_IMAGE = {
     "alexnet",  # 63 pixels and more
+    "layer",  # is one layer, which takes inputs of its own size
     "autoencoder",  # gives images
     *("unet", "fcn", "fcn_plain"),  # give a class for every pixel
     "dcgan",  # has one output, and another network beside it
@@ -341,3 +343,42 @@ def test_a_separable_convolution_is_an_ordinary_one_of_rank_one_kernels() -> Non
     depthwise, pointwise = pair.get_parameter("depthwise.weight"), pair.get_parameter("pointwise.weight")
     images = torch.rand(2, 3, 7, 7)
     torch.testing.assert_close(pair(images), F.conv2d(images, pointwise * depthwise[:, 0], padding=1))
+
+
+def test_vit_has_a_token_for_each_patch_and_says_what_it_cannot_take() -> None:
+    network = VisionTransformer(3, 32, 10, patch=4, width=64, depth=4, heads=4, hidden=128)
+    assert network.positions.shape == (1, 65, 64)
+    layer = 3 * 64 * 65 + 64 * 65 + 128 * 65 + 64 * 129 + 4 * 64
+    assert parameters(network) == (3 * 16 + 1) * 64 + 64 + 65 * 64 + 4 * layer + 2 * 64 + 65 * 10
+    with pytest.raises(ValueError, match="patch=5: expected a divisor"):
+        VisionTransformer(3, 32, 10, patch=5)
+    with pytest.raises(ValueError, match="heads=3: expected a divisor"):
+        VisionTransformer(3, 32, 10, heads=3)
+
+
+def test_vit_matches_a_plain_forward_pass() -> None:
+    torch.manual_seed(0)
+    network = VisionTransformer(1, 8, 3, patch=4, width=8, depth=2, heads=2, hidden=12).eval()
+    nn.init.normal_(network.class_token)
+    images = torch.rand(5, 1, 8, 8)
+    corners = [(top, left) for top in (0, 4) for left in (0, 4)]
+    weights, bias = network.patches.weight.flatten(1), network.patches.bias
+    tokens = [
+        network.class_token[0].expand(5, 8),
+        *(images[:, :, y : y + 4, x : x + 4].flatten(1) @ weights.T + bias for y, x in corners),
+    ]
+    x = torch.stack(tokens, dim=1) + network.positions
+    for layer in network.layers:
+        assert isinstance(layer, nn.TransformerEncoderLayer)
+        attention = layer.self_attn
+        queries, keys, values = (
+            part.view(5, 5, 2, 4).transpose(1, 2)
+            for part in F.linear(layer.norm1(x), attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=2)
+        )
+        mixed = F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).reshape(5, 5, 8)
+        x = x + attention.out_proj(mixed)
+        x = x + layer.linear2(F.gelu(layer.linear1(layer.norm2(x))))
+    expected = network.fc(network.norm(x)[:, 0])
+    torch.testing.assert_close(network(images), expected, rtol=1e-5, atol=1e-5)
+    with torch.inference_mode():  # torch's fused layer
+        torch.testing.assert_close(network(images), expected, rtol=1e-5, atol=1e-5)
