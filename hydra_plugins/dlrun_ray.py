@@ -50,7 +50,12 @@ class RayLauncher(Launcher):
                 raise ValueError(f"hydra.launcher.{name}={value}: expected 0 or more")
         self.address, self.init = address, dict(init)
         memory = {"memory": int(memory_gb * 2**30)} if memory_gb else {}
-        self.options = {"num_cpus": num_cpus, "num_gpus": num_gpus, "max_retries": max_retries, **memory}
+        self.options: dict[str, Any] = {
+            "num_cpus": num_cpus,
+            "num_gpus": num_gpus,
+            "max_retries": max_retries,
+            **memory,
+        }
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take over what a job needs."""

@@ -60,7 +60,9 @@ def attentions(model: nn.Module, images: Tensor) -> list[Tensor]:
     def weigh(module: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
         query, key = arguments[:2]
         assert isinstance(module, nn.MultiheadAttention)
-        found.append(nn.MultiheadAttention.forward(module, query, key, key, need_weights=True)[1].float())
+        weights = nn.MultiheadAttention.forward(module, query, key, key, need_weights=True)[1]
+        assert weights is not None
+        found.append(weights.float())
 
     modules = [module for module in layers(model).values() if isinstance(module, nn.MultiheadAttention)]
     # A hook also keeps torch from its fused layer, which calls no attention that could be watched.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -31,7 +32,7 @@ def texts(title: str, written: Sequence[str], captions: Sequence[str], lines: in
     tall = [height(text, SIZE) + GAP for text in made]
     figure, axes, top = sheet(title, sum(tall) + GAP)
     for text, caption, space in zip(made, captions, tall, strict=True):
-        style = {"va": "top", "size": SIZE, "parse_math": False}
+        style: dict[str, Any] = {"va": "top", "size": SIZE, "parse_math": False}
         colour = COLOURS[names.index(caption) % (len(COLOURS) - 2)]
         axes.text(EDGE, top, shortened(caption, NAME, SIZE), color=colour, fontweight="bold", **style)
         axes.text(left, top, text, **style)
@@ -54,7 +55,7 @@ def neighbours(title: str, rows: Mapping[str, Sequence[tuple[str, float]]], of: 
     for number, (word, others) in enumerate(rows.items()):
         y = top + (number + 0.5) * line
         colour = COLOURS[number % (len(COLOURS) - 2)]
-        style = {"va": "center", "ha": "left", "parse_math": False}
+        style: dict[str, Any] = {"va": "center", "ha": "left", "parse_math": False}
         if of:
             axes.text(EDGE, y, shortened(of[number], wide, SIZE), size=SIZE, color="0.35", **style)
         x = EDGE + wide * bool(of)

@@ -125,7 +125,7 @@ class Siamese(Task):
         super().__init__(loss, num_classes)
         self.held_out = sorted({*held_out})
         self.higher_is_better = {"loss": False, "auc": True, **({"held_out_auc": True} if held_out else {})}
-        if num_classes is None:
+        if not num_classes:  # only the data will tell
             return
         strange = [number for number in self.held_out if not 0 <= number < num_classes]
         if strange or len(self.held_out) == 1 or len(self.held_out) > num_classes - 2:

@@ -363,6 +363,7 @@ def test_vit_matches_a_plain_forward_pass() -> None:
     images = torch.rand(5, 1, 8, 8)
     corners = [(top, left) for top in (0, 4) for left in (0, 4)]
     weights, bias = network.patches.weight.flatten(1), network.patches.bias
+    assert bias is not None
     tokens = [
         network.class_token[0].expand(5, 8),
         *(images[:, :, y : y + 4, x : x + 4].flatten(1) @ weights.T + bias for y, x in corners),

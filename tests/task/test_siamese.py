@@ -49,8 +49,7 @@ def test_loss_and_gradients_are_those_of_an_encoder_used_twice_for_each_pair() -
     found = Siamese(Contrastive(0.7), 3).loss(encoder, {"image": images, "target": targets}).loss
     wanted = plain_loop(twin, images, targets, 0.7)
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
-    found.backward()
-    wanted.backward()
+    torch.autograd.backward([found, wanted])
     for mine, other in zip(encoder.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, other.grad, rtol=1e-4, atol=1e-6)
 
@@ -87,7 +86,7 @@ def test_the_auc_is_scikit_learns_for_classes_seen_and_held_out() -> None:
     targets = torch.randint(0, 5, (60,))
     embeddings = torch.randn(60, 3) + 3 * nn.functional.one_hot(targets, 5)[:, :3]  # the last two differ in nothing
     scores = task.scores()
-    for part, wanted in zip(embeddings.split(25), targets.split(25), strict=True):
+    for part, wanted in zip(torch.split(embeddings, 25), torch.split(targets, 25), strict=True):
         scores.add({"image": torch.zeros(len(part), 1), "target": wanted}, torch.tensor(0.5), part)
     metrics = scores.metrics()
     for name, held_out in (("auc", False), ("held_out_auc", True)):
