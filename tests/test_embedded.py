@@ -30,6 +30,8 @@ LONG = (
     "polygons",
     "resnet_parameters",
     "segmentation_digits",
+    "siamese_digits",
+    "vit_digits",
     "xception_digits",
 )
 """Those that take ten seconds or more; ``make embedded`` runs them."""
