@@ -34,7 +34,9 @@ LONG = (
     "resnet_parameters",
     "rnn_digits",
     "segmentation_digits",
+    "siamese_digits",
     "text_sentences",
+    "vit_digits",
     "xception_digits",
 )
 """Those that take ten seconds or more; ``make embedded`` runs them."""
