@@ -77,9 +77,10 @@ def test_a_training_of_each_task_is_killed_and_continued_exactly_and_serves_the_
         if self.cursor.step:
             raise Killed
 
-    with monkeypatch.context() as patched, pytest.raises(Killed):
+    with monkeypatch.context() as patched:
         patched.setattr(Trainer, "save", killed)
-        dlrun(*words, "hydra.run.dir=killed")
+        with pytest.raises(Killed):
+            dlrun(*words, "hydra.run.dir=killed")
     assert result(Path("killed"))["status"] != "completed"
     ended = dlrun("train", "run=killed")
     assert ended.status == 0, ended.err
