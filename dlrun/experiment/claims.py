@@ -13,20 +13,8 @@ from dlrun.errors import UserError, suggest
 BESIDES = ("parameters", "trainable", "epochs", "steps", "seconds")
 """Figures of ``result.json`` that are no metrics, and can be bounded too."""
 SHARES = (
-    *(
-        "accuracy",
-        "share",
-        "probability",
-        "agreement",
-        "precision",
-        "recall",
-        "f1",
-        "auc",
-        "iou",
-        "insertion",
-        "deletion",
-    ),
-    *("energy_in_region", "distinct_units"),
+    *("accuracy", "share", "probability", "agreement", "precision", "recall", "f1", "auc", "iou"),
+    *("insertion", "deletion", "energy_in_region", "distinct_units"),
 )
 """How the names of metrics end that lie in [0,1]."""
 SIZES = ("loss", "error", "norm", "ratio", "updates", "bound", "field", "mib", "adds", "claims", "experiments", "met")
