@@ -176,7 +176,7 @@ _CHOICES = {
         "resnet": "resnet18",
         "vgg": "vgg16",
         "convnet convnet2d simplecnn": "cnn",
-        "fc dense nn fcn": "mlp",
+        "fc dense nn": "mlp",
         "ae vae": "autoencoder",
         "logistic softmax logreg": "linear",
         "gan": "dcgan",
@@ -235,7 +235,7 @@ VALUES = {
             "earlystopping": "trainer.patience=5",
             "none modelcheckpoint checkpoint": "callback.NAME=null for one of those of --help callback",
         },
-        "scheduler": {"reducelronplateau plateau": "scheduler=step or cosine; none watches the validation"},
+        "scheduler": {"reducelronplateau": "scheduler=plateau"},
     }.items()
 }
 """Values of keys: what to type in the place of each."""
