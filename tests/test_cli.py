@@ -71,7 +71,7 @@ ERRORS = {
     ("train", "-m", "optimizer.lrr=0.1,0.2"): "optimizer.lrr=0.1,0.2: no such key; did you mean 'lr'?",
     ("train", "trainer.epochs=abc"): "trainer.epochs='abc': expected a valid integer",
     ("train", "trainer.precision=fp8"): "trainer.precision='fp8': expected 'auto', 'fp32', 'bf16' or 'fp16'",
-    ("train", "trainer.device=gpu"): "trainer.device='gpu': expected auto, cpu, cuda, cuda:N or mps",
+    ("train", "trainer.device=gpu"): "trainer.device=gpu: expected trainer.device=cuda",
     ("train", "dataset.batch_size=0"): "dataset.batch_size=0: expected greater than 0",
     (
         "train",

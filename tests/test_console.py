@@ -137,9 +137,13 @@ def test_a_training_says_once_that_it_will_take_long(
     monkeypatch.setattr(console, "terminal", Console(width=160, soft_wrap=True, highlight=False, markup=False))
     clock = iter(range(0, 10_000, 4))  # four seconds a step
     monkeypatch.setattr("dlrun.callback.progress.time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    progress = Progress(image_size=128)
+    progress = Progress()
+    train = SimpleNamespace(examples=lambda _: {"image": torch.zeros(1, 3, 128, 128)})
     trainer: Any = SimpleNamespace(
-        cursor=SimpleNamespace(step=0), extent=SimpleNamespace(last_step=400, last_epoch=40), options=SimpleNamespace()
+        data=SimpleNamespace(train=train),
+        cursor=SimpleNamespace(step=0),
+        extent=SimpleNamespace(last_step=400, last_epoch=40),
+        options=SimpleNamespace(),
     )
     trainer.options.steps = None
     progress.on_phase_start(trainer)

@@ -73,6 +73,8 @@ def test_a_signal_while_the_program_imports_ends_it_without_a_traceback() -> Non
     code = """
 import os, signal, sys
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a parent in the background does not leave
+
 class Finder:
     @staticmethod
     def find_spec(name, *_):

@@ -33,7 +33,8 @@ def test_the_wheel_holds_every_config_and_nothing_global(wheel: Path) -> None:
     for file in (REPOSITORY / "experiments").glob("*.yaml"):
         assert f"dlrun/configs/experiment/{file.name}" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"dlrun", "hydra_plugins"}
-    assert [name for name in names if name.startswith("hydra_plugins")] == ["hydra_plugins/dlrun_optuna.py"]
+    plugins = sorted(name for name in names if name.startswith("hydra_plugins"))
+    assert plugins == ["hydra_plugins/dlrun_optuna.py", "hydra_plugins/dlrun_ray.py"]
     assert "dlrun/py.typed" in names
 
 

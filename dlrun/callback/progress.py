@@ -6,9 +6,12 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+import torch
+
 from dlrun import console
 from dlrun.callback.callback import Callback, StepLog
 from dlrun.callback.pace import LONG, Pace, advice
+from dlrun.dataset.batch import inputs
 from dlrun.run.bars import Row, curve
 
 if TYPE_CHECKING:
@@ -22,13 +25,9 @@ SECONDS = 10.0
 
 
 class Progress(Callback):
-    """On a terminal a bar with time left, loss, metric and best so far; everywhere lines for the epochs.
+    """On a terminal a bar with time left, loss, metric and best so far; everywhere lines for the epochs."""
 
-    Args:
-        image_size: pixels of the images; None where smaller ones cannot be chosen.
-    """
-
-    def __init__(self, image_size: int | None = None) -> None:
+    def __init__(self) -> None:
         self._row: Row | None = None
         self._notes: list[list[str]] = [[], [], []]  # the loss, the best so far, the speed
         self._losses: list[float] = []
@@ -36,7 +35,6 @@ class Progress(Callback):
         self._started = self._said = time.perf_counter()
         self._images, self._seconds = 0, 0.0
         self._pace: Pace | None = None
-        self._image_size = image_size
 
     def on_phase_start(self, trainer: Trainer) -> None:
         """Start the bar."""
@@ -61,7 +59,8 @@ class Progress(Callback):
         seconds = pace.left(trainer.cursor.step, time.perf_counter())
         if seconds is not None and seconds >= LONG:
             epochs = 0 if trainer.options.steps else trainer.extent.last_epoch
-            console.say(advice(seconds, pace.last, epochs, self._image_size))
+            example = inputs(trainer.data.train.examples(torch.tensor([0])))
+            console.say(advice(seconds, pace.last, epochs, example.shape[-1] if example.ndim == 4 else None))
 
     def on_log(self, trainer: Trainer, log: StepLog) -> None:
         """Move the bar."""

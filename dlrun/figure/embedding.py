@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from dlrun.figure.slide import COLOURS, MARKERS, slide
+from dlrun.figure.text import shortened, verbatim
 
 SHOWN = 2_000
 """Points, at most."""
@@ -39,7 +40,7 @@ def embedding(
             marker=MARKERS[(number + number // len(COLOURS)) % len(MARKERS)],
             alpha=1.0 if new or not held_out else 0.35,
             linewidths=0,
-            label=f"{name} (held out)" if new else name,
+            label=shortened(verbatim(name), 1.1, 8) + (" (held out)" if new else ""),
         )
     parts = "" if embeddings.shape[1] == 2 else ", principal components"
     plane.set(xlabel=f"embedding{parts}", xticks=[], yticks=[])

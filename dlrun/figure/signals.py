@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from dlrun.figure.slide import COLOURS, slide
+from dlrun.figure.slide import COLOURS, WIDTH, slide
+from dlrun.figure.text import shortened, verbatim
 
 COLUMNS = 4
 
@@ -20,12 +21,14 @@ def signals(title: str, values: Tensor, captions: Sequence[str]) -> Figure:
     for plot, signal, caption in zip(axes, values.cpu(), captions, strict=False):
         for channel, colour in zip(signal, COLOURS, strict=False):
             plot.plot(channel, color=colour, linewidth=1.5)
-        plot.set_title(caption, fontsize=10, pad=3)
+        plot.set_title(shortened(verbatim(caption), WIDTH / COLUMNS - 0.4, 10), fontsize=10, pad=3)
     for plot in axes[len(values) :]:
         plot.axis("off")
     for plot in axes:
         plot.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         plot.tick_params(labelsize=8)
-    figure.supxlabel("place in the signal", fontsize=10)
-    figure.supylabel("value", fontsize=10)
+    for plot in axes[-COLUMNS:]:
+        plot.set_xlabel("place in the signal", fontsize=9)
+    for plot in axes[::COLUMNS]:
+        plot.set_ylabel("value", fontsize=9)
     return figure

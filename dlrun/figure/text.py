@@ -26,10 +26,14 @@ def _font() -> FT2Font:
 
 @cache
 def width(text: str, size: float) -> float:
-    """Inches that one line takes in a font of so many points; a formula in dollars counts as two letters."""
+    """Inches that one line takes in a font of so many points; a formula in dollars counts as two letters.
+
+    A dollar that is meant as such has a backslash before it (:func:`verbatim`).
+    """
+    shown = re.sub(r"(?<!\\)\$[^$]*(?<!\\)\$", "Lo", text).replace(r"\$", "$")
     with warnings.catch_warnings():  # of letters that the font lacks
         warnings.simplefilter("ignore")
-        _font().set_text(re.sub(r"\$[^$]*\$", "Lo", text), 0.0, flags=LoadFlags.NO_HINTING)
+        _font().set_text(shown, 0.0, flags=LoadFlags.NO_HINTING)
     return float(_font().get_width_height()[0]) / 64 / 100 * size / POINTS
 
 
@@ -55,7 +59,7 @@ def shortened(text: str, inches: float, size: float) -> str:
         return text
     text = text.rstrip("…")
     while text and width(text + "…", size) > inches:
-        text = text[:-1]
+        text = text[:-1].rstrip("\\")
     return text + "…"
 
 

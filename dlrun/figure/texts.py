@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from dlrun.figure.slide import COLOURS, WIDTH, sheet
-from dlrun.figure.text import height, shortened, wrapped
+from dlrun.figure.text import height, shortened, verbatim, wrapped
 from dlrun.figure.text import width as text_width
 
 EDGE, GAP, SIZE = 0.2, 0.1, 10
@@ -27,14 +27,18 @@ def texts(title: str, written: Sequence[str], captions: Sequence[str], lines: in
         lines: of each text, at most.
     """
     names = list(dict.fromkeys(captions))
-    left = EDGE + max((text_width(shortened(name, NAME, SIZE), SIZE) for name in names), default=0.0) * 1.15 + 0.15
-    made = [wrapped(text, WIDTH - left - EDGE, SIZE, lines) for text in written]
+    left = (
+        EDGE
+        + max((text_width(shortened(verbatim(name), NAME, SIZE), SIZE) for name in names), default=0.0) * 1.15
+        + 0.15
+    )
+    made = [wrapped(verbatim(text), WIDTH - left - EDGE, SIZE, lines) for text in written]
     tall = [height(text, SIZE) + GAP for text in made]
     figure, axes, top = sheet(title, sum(tall) + GAP)
     for text, caption, space in zip(made, captions, tall, strict=True):
-        style: dict[str, Any] = {"va": "top", "size": SIZE, "parse_math": False}
+        style: dict[str, Any] = {"va": "top", "size": SIZE}
         colour = COLOURS[names.index(caption) % (len(COLOURS) - 2)]
-        axes.text(EDGE, top, shortened(caption, NAME, SIZE), color=colour, fontweight="bold", **style)
+        axes.text(EDGE, top, shortened(verbatim(caption), NAME, SIZE), color=colour, fontweight="bold", **style)
         axes.text(left, top, text, **style)
         top += space
     return figure
@@ -55,13 +59,13 @@ def neighbours(title: str, rows: Mapping[str, Sequence[tuple[str, float]]], of: 
     for number, (word, others) in enumerate(rows.items()):
         y = top + (number + 0.5) * line
         colour = COLOURS[number % (len(COLOURS) - 2)]
-        style: dict[str, Any] = {"va": "center", "ha": "left", "parse_math": False}
+        style: dict[str, Any] = {"va": "center", "ha": "left"}
         if of:
-            axes.text(EDGE, y, shortened(of[number], wide, SIZE), size=SIZE, color="0.35", **style)
+            axes.text(EDGE, y, shortened(verbatim(of[number]), wide, SIZE), size=SIZE, color="0.35", **style)
         x = EDGE + wide * bool(of)
-        axes.text(x, y, shortened(word, wide - 0.1, 12), size=12, color=colour, fontweight="bold", **style)
+        axes.text(x, y, shortened(verbatim(word), wide - 0.1, 12), size=12, color=colour, fontweight="bold", **style)
         for place, (other, value) in enumerate(others, start=1):
-            name = shortened(other, wide - 0.1, SIZE)
+            name = shortened(verbatim(other), wide - 0.1, SIZE)
             axes.text(x + place * wide, y, f"{name}\n{value:.2f}", size=SIZE, **style)
         if number:
             axes.plot([EDGE, WIDTH - EDGE], [y - line / 2] * 2, color="0.85", linewidth=0.8)

@@ -82,7 +82,7 @@ WRONG = {
     "attack.step_size=0": "attack: step_size=0: expected more than 0, or null, with steps=40",
     "attack.target=10": "attack.target=10: expected a class, 0 to 9",
     "attack.target=-1": "attack: target=-1: expected a class",
-    "attack.norm=l1": "attack.norm='l1': expected 'linf' or 'l2'",
+    "attack.norm=l1": "attack.norm=l1: expected attack.norm=linf or l2",
     "attack.stepps=3": "attack.stepps=3: no such key; did you mean 'steps'?",
     "attack=pdg": "attack=pdg: no such choice; did you mean 'pgd'?",
 }

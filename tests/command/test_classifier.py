@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from dlrun.attack.attack import Attack
-from tests.conftest import QUICK, Dlrun, Train, only_run
+from tests.conftest import QUICK, Dlrun, Train, only_run, result
 
 AUTOENCODER = (
     "experiment=autoencoder_digits",
@@ -22,7 +22,6 @@ AUTOENCODER = (
 )
 EXPLAIN = ("explain", "run=last", "steps=0", "randomize=false", "pictures=0")
 VERBS = {
-    "evaluate": ("evaluate", "run=last"),
     "attack": ("attack", "run=last"),
     "certify": ("certify", "run=last"),
     "explain": EXPLAIN,
@@ -42,6 +41,9 @@ def test_other_tasks_are_refused_in_one_line_and_without_a_folder(dlrun: Dlrun) 
         assert line.startswith("dlrun: task=Reconstruction: ")
         assert line.endswith(" takes a classifier; expected a run of task=classification")
         assert not list(Path("runs").glob(f"{arguments[0]}/*/*"))
+    assert dlrun("evaluate", "run=last").status == 0
+    trained, evaluated = (result(only_run(Path("runs") / verb))["metrics"] for verb in ("train", "evaluate"))
+    assert evaluated["test/loss"] == pytest.approx(trained["test/loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize("order", ["most_wrong", "least_certain"])

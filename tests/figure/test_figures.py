@@ -23,18 +23,24 @@ from dlrun.figure.attacked import attacked
 from dlrun.figure.confusion_matrix import confusion_matrix
 from dlrun.figure.curves import curves
 from dlrun.figure.decision_map import decision_map
+from dlrun.figure.embedding import embedding
 from dlrun.figure.faithfulness import faithfulness
 from dlrun.figure.image_grid import image_grid
 from dlrun.figure.image_rows import image_rows
 from dlrun.figure.layer_grid import layer_grid
 from dlrun.figure.overlay import contact_sheet, overlay
+from dlrun.figure.repeated import repeated
+from dlrun.figure.residuals import residuals
 from dlrun.figure.samples import samples
 from dlrun.figure.sanity import randomization, randomized_maps
 from dlrun.figure.segmentation import segmentation
+from dlrun.figure.signals import signals
 from dlrun.figure.slide import DPI
+from dlrun.figure.texts import neighbours
+from dlrun.figure.texts import texts as written
 from dlrun.figure.tiles import Tile, picture, tiles
 from dlrun.figure.training import training
-from dlrun.figure.weights import weights
+from dlrun.figure.weights import templates, weights
 
 LONG = "a speed limit of $100 for lorries_with trailers"
 Draw = Callable[[list[str]], Figure]
@@ -86,6 +92,9 @@ FIGURES: dict[str, Draw] = {
     "confusion_matrix.confusion_matrix": confused,
     "curves.curves": lambda names: curves(LONG, ("a", "b"), dict.fromkeys(names, LINES)),
     "decision_map.decision_map": mapped,
+    "embedding.embedding": lambda names: embedding(
+        torch.rand(40, 3), torch.arange(40) % len(names), names, names[:1], torch.rand(9), torch.rand(9) + 1
+    ),
     "faithfulness.faithfulness": lambda names: faithfulness(LONG, dict.fromkeys(names[:2], (images(1), images(2)[1:]))),
     "image_grid.image_grid": lambda names: image_grid(LONG, images(len(names), 3), names),
     "image_rows.image_rows": lambda names: image_rows(LONG, dict.fromkeys(names[:6], images(12))),
@@ -94,12 +103,23 @@ FIGURES: dict[str, Draw] = {
     ),
     "overlay.contact_sheet": lambda names: explained(names[:8]),
     "overlay.overlay": lambda names: overlay(LONG, images(1)[0], images(1, 1, 4)[0, 0], (names[0], names[1])),
+    "repeated.repeated": lambda names: repeated(
+        "test/accuracy",
+        "optimizer.lr",
+        ["0.1", "0.01"],
+        {"batch 8": {name: {"0.1": (0.8, 0.1), "0.01": (0.9, 0.0)} for name in names[:5]}},
+    ),
+    "residuals.residuals": lambda names: residuals(torch.rand(20, 1), torch.rand(20, 1), torch.rand(20, 1)),
     "samples.samples": lambda names: samples(LONG, torch.rand(len(names), 2), names),
     "sanity.randomization": lambda names: randomization(names, {"cam": [-0.5] * len(names), LONG: [0.9] * len(names)}),
     "sanity.randomized_maps": lambda names: randomized_maps(names, images(1)[0], {LONG: list(images(61)[:, 0])}),
     "segmentation.segmentation": segmented,
+    "signals.signals": lambda names: signals(LONG, torch.rand(len(names), 1, 20), names),
+    "texts.neighbours": lambda names: neighbours(LONG, dict.fromkeys(names[:8], [(names[0], 0.5)] * 5), names[:8]),
+    "texts.texts": lambda names: written(LONG, [LONG * 5] * len(names), names),
     "tiles.tiles": lambda names: tiles(LONG, [[Tile(picture(images(1)[0]), name) for name in names[:10]]]),
     "training.training": lambda names: training({name: {"train": LINES, "val": LINES} for name in names[:5]}, 3),
+    "weights.templates": lambda names: templates(images(len(names), 3) - 0.5, names),
     "weights.weights": lambda names: weights(images(len(names)), names, LONG),
 }
 CLASSES = {

@@ -31,7 +31,7 @@ CONFIGS = sorted(path.stem for path in (paths.configs() / "model").glob("[a-z]*.
 
 def make(name: str, channels: int, image_size: int, num_classes: int, **changes: Any) -> nn.Module:
     """The model of a config file, for a dataset of these sizes."""
-    dataset = {"channels": channels, "image_size": image_size, "num_classes": num_classes}
+    dataset = {"channels": channels, "image_size": image_size, "num_classes": num_classes, "shape": None}
     config = OmegaConf.create({"dataset": dataset, "model": OmegaConf.load(paths.configs() / "model" / f"{name}.yaml")})
     config.model.update(changes)
     network = build.make(config.model, "model")
@@ -72,6 +72,7 @@ NOT_FOR_ANY_IMAGE = {
     "layer",  # is one layer, which takes inputs of its own size
     "autoencoder",  # gives images
     *("unet", "fcn", "fcn_plain"),  # give a class for every pixel
+    *("text_cnn", "embedding_bag", "signal_cnn"),  # read no images
     "dcgan",  # has one output, and another network beside it
     "perceptron",  # has one output
     "finetuned",  # stands for any network, on the sizes of its weights
