@@ -268,8 +268,10 @@ class FrontDoor:
         prepare(sweeper.launcher, plan)
         try:
             sweeper.sweep(arguments=list(full.hydra.overrides.task))
-        except OSError:  # Hydra writes this file in place
-            (plan.folder / "multirun.yaml").unlink(missing_ok=True)
+        except OSError as error:  # Hydra writes this file in place, and a failing write names none
+            file = plan.folder / "multirun.yaml"
+            file.unlink(missing_ok=True)
+            error.filename = error.filename or str(file)
             raise
         context.callbacks.on_multirun_end(config=full, config_name=self.name)
         return task.failure
