@@ -125,4 +125,4 @@ def _photo_figure(name: str) -> Figure:
     small = "x".join(map(str, pooled["max"].shape[1:]))
     shown: list[Tile | None] = [Tile(picture(image), f"photo, {image.shape[1]}x{image.shape[2]}")]
     shown += [Tile(picture(each), f"{kind} of {size}x{size}") for kind, each in pooled.items()]
-    return tiles(f"Of a photo {small} is left; the maximum keeps what is bright", [shown])
+    return tiles(f"{small} pixels are left of a photo; the maximum keeps what is bright", [shown])
