@@ -84,7 +84,9 @@ def left(folder: Path) -> dict[str, Any]:
             state = torch.load(file, weights_only=True)
             state.pop("recorder", None)  # the names of its files have the time and the process in them
             found[name] = plain(state)
-        elif file.name not in (".lock", "log.txt", "previous.pt", "sweep.md", "multirun.yaml"):
+        elif file.suffix == ".lock" or file.name in (".lock", "log.txt", "previous.pt", "sweep.md", "multirun.yaml"):
+            continue  # an empty lock may outlive a disk that cannot remove it
+        else:
             found[name] = file.read_bytes().replace(folder.name.encode(), b"FOLDER")
     return found
 
