@@ -280,9 +280,8 @@ class Trainer:
             cursor.stopped = "patience"
         cursor.next = "step"
         self._emit("on_epoch_end", metrics, improved)
-        cursor.stopped = self.division.world.shared(
-            lambda: cursor.stopped
-        )  # callbacks watch in the first process alone
+        # Callbacks watch in the first process alone:
+        cursor.stopped = self.division.world.shared(lambda: cursor.stopped)
         if cursor.stopped or cursor.step >= self.extent.last_step:
             self._end_phase()
 
@@ -304,6 +303,7 @@ class Trainer:
         best = self.division.world.shared(lambda: checkpoint.best(self.folder))
         self._tested = copy.deepcopy(self.eval_model)
         if best is not None:
+            weights.check_fits(self._tested.network, best, "checkpoint")
             self._tested.network.load_state_dict(best, strict=False)  # of version 0.1 counters may be missing
         scores, metrics = self._scored("test", self._tested, self.data.test)
         for callback in self.callbacks.values():

@@ -23,7 +23,7 @@ from dlrun.compute.precision import Precision
 from dlrun.dataset.augment import Augment
 from dlrun.dataset.data import Data
 from dlrun.dataset.loader import Loader
-from dlrun.errors import RunError
+from dlrun.errors import RunError, UserError
 from dlrun.logger.tensorboard import TensorBoard
 from dlrun.model.normalized import Normalized
 from dlrun.record.recorder import Recorder
@@ -206,6 +206,18 @@ def test_the_learning_rate_that_waits_falls_before_the_end(tmp_path: Path) -> No
     rates = [float(row[2]) for row in rows[1:]]
     assert rates[0] == 0.02
     assert rates[-1] < 0.02
+
+
+def test_the_weights_that_are_tested_are_those_of_the_network(tmp_path: Path) -> None:
+    made = trainer(tmp_path / "run", epochs=1)
+    run(made)
+    best = tmp_path / "run" / "checkpoints" / "best.pt"
+    state = torch.load(best, weights_only=True)
+    name = next(iter(state["model"]))
+    del state["model"][name]
+    torch.save(state, best)
+    with pytest.raises(UserError, match=f"checkpoint: does not fit .*missing {name}"):
+        made._test()
 
 
 def test_every_write_may_fail_once(tmp_path: Path) -> None:
