@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
+from dlrun import paths
 from tests.conftest import Dlrun, only_run, result
+from tests.test_tasks import COMMON, TASKS
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 SMALL = (
@@ -19,6 +23,18 @@ SMALL = (
     "callback.tensorboard.images=0",
     "callback.tensorboard.graph=false",
 )
+ATTACKS = ("fgsm", "pgd", "apgd", "square", "auto")
+EXPLAINERS = [file.stem for file in (paths.configs() / "explainer").glob("[a-z]*.yaml") if file.stem != "attention"]
+READERS = (
+    *(("attack", f"attack={name}", "attack.eps=0.05", "limit=16") for name in ATTACKS),
+    *(("explain", f"explainer={name}", "limit=2") for name in EXPLAINERS),
+    *(("visualize", f"visualizer={name}") for name in ("activation_maximization", "feature_maps", "filters")),
+    ("visualize", "visualizer.fourier=true", "visualizer.blur=0", "visualizer.frames=3"),
+    ("inspect",),
+    ("export",),
+    ("replay",),
+)
+"""What is done with a trained network."""
 EXACT = (*SMALL, "trainer.deterministic=true", "trainer.precision=fp32")
 
 
@@ -37,6 +53,28 @@ def test_a_run_that_goes_on_has_the_weights_of_one_that_never_stopped(dlrun: Dlr
     assert whole.keys() == parts.keys()
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     assert dlrun("replay", "run=whole").status == 0
+
+
+@pytest.fixture
+def nccl(tmp_path: Path) -> Iterator[None]:
+    """A process group of this process alone, as :mod:`dlrun.run.processes` makes it of several."""
+    dist.init_process_group("cpu:gloo,cuda:nccl", f"file://{tmp_path}/store", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def test_a_run_over_nccl_has_the_weights_of_one_without_and_goes_on_exactly(
+    dlrun: Dlrun, request: pytest.FixtureRequest
+) -> None:
+    common = (*EXACT, "trainer.replicas=4", "trainer.sync_batch_norm=false")
+    assert dlrun("train", *common, "trainer.epochs=3", "hydra.run.dir=alone").status == 0
+    request.getfixturevalue("nccl")
+    assert dlrun("train", *common, "trainer.epochs=3", "hydra.run.dir=whole").status == 0
+    assert dlrun("train", *common, "trainer.epochs=1", "hydra.run.dir=parts").status == 0
+    assert dlrun("train", "run=parts", "trainer.epochs=3").status == 0
+    alone = weights("alone")
+    for run in ("whole", "parts"):
+        assert all(torch.equal(value, weights(run)[name]) for name, value in alone.items()), run
 
 
 def test_streamed_batches_give_the_weights_of_those_in_memory(dlrun: Dlrun) -> None:
@@ -66,17 +104,40 @@ def test_every_way_to_be_faster_learns(dlrun: Dlrun, option: str) -> None:
 
 
 def test_every_verb_works_on_the_gpu_and_says_what_the_cpu_says(dlrun: Dlrun) -> None:
-    assert dlrun("train", *SMALL, "trainer.epochs=4", "hydra.run.dir=run").status == 0
+    assert dlrun("train", *EXACT, "trainer.epochs=4", "hydra.run.dir=run").status == 0
     found = {}
     for device in ("cpu", "cuda"):
         ended = dlrun("evaluate", "run=run", f"trainer.device={device}", f"hydra.run.dir=evaluate-{device}")
         assert ended.status == 0, ended.err
         found[device] = result(Path(f"evaluate-{device}"))["metrics"]["test/loss"]
     assert found["cuda"] == pytest.approx(found["cpu"], abs=1e-3)
-    for verb, *more in (
-        ("attack", "attack=pgd", "limit=64"),
-        ("explain", "explainer=grad_cam", "limit=4"),
-        ("visualize",),
-    ):
+    for verb, *more in READERS:
         ended = dlrun(verb, "run=run", *more)
-        assert ended.status == 0, (verb, ended.err)
+        assert ended.status == 0, (verb, more, ended.err)
+
+
+@pytest.mark.parametrize(("model", "verb"), [("vit", ("explain", "explainer=attention")), ("mlp", ("certify",))])
+def test_what_needs_a_certain_network_works_on_the_gpu(dlrun: Dlrun, model: str, verb: tuple[str, ...]) -> None:
+    common = ("dataset.image_size=8", "trainer.epochs=1", "trainer.device=cuda", "hydra.run.dir=run")
+    ended = dlrun("train", f"model={model}", *common)  # the graph for TensorBoard too
+    assert ended.status == 0, ended.err
+    assert "no graph" not in ended.err
+    ended = dlrun(*verb, "run=run", "limit=4")
+    assert ended.status == 0, ended.err
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_goes_on_exactly_and_is_evaluated(dlrun: Dlrun, task: str) -> None:
+    exact = ("trainer.device=cuda", "trainer.deterministic=true", "trainer.precision=fp32")
+    words = ("train", f"task={task}", *COMMON, *TASKS[task], *exact)
+    for ended in (
+        dlrun(*words, "hydra.run.dir=whole"),
+        dlrun(*words, "trainer.epochs=1", "scheduler=constant", "hydra.run.dir=parts"),
+        dlrun("train", "run=parts", "trainer.epochs=2"),
+        dlrun(*words, "scheduler=constant", "hydra.run.dir=straight"),
+        dlrun("evaluate", "run=whole"),
+        dlrun("visualize", "run=whole", "visualizer=samples") if task == "gan" else dlrun("inspect", "run=whole"),
+    ):
+        assert ended.status == 0, ended.err
+    parts, straight = weights("parts"), weights("straight")
+    assert all(torch.equal(value, straight[name]) for name, value in parts.items())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import torch
@@ -40,9 +39,7 @@ class TensorBoard(Callback):
                 title = some + (", by class" if targets is not None and classes else "")
                 trainer.recorder.figure("samples", samples(title, shown, names(targets, classes, len(shown))), 0)
         if self.graph:
-            with warnings.catch_warnings():  # the tracer warns of every Python branch on a size
-                warnings.simplefilter("ignore")
-                trainer.recorder.graph(trainer.model.eval(), inputs(next(train.epoch()))[:1])
+            trainer.recorder.graph(trainer.model.eval(), inputs(next(train.epoch()))[:1])
 
     def on_test_end(self, trainer: Trainer, metrics: dict[str, float], scores: Scores) -> None:
         """Record what the test's scores look like."""

@@ -44,8 +44,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         image = inputs(test.examples(torch.tensor([config.index])))[0]
     size = (dataset.channels, dataset.image_size, dataset.image_size)
     subject = Subject(size, trained.classes, None if image is None else image.to(trained.device))
-    with trained.device:
-        shown = visualizer.show(trained.model, subject)
+    shown = visualizer.show(trained.model, subject)
 
     with build.recorder(trained.config, run.path) as recorder:
         record(recorder, shown)

@@ -6,14 +6,17 @@ first.
 
 from __future__ import annotations
 
+import io
 import math
 import shutil
 import struct
 import time
 import warnings
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
+import torch
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
@@ -89,10 +92,20 @@ class TensorBoard(Logger):
         self.writer.add_text(tag, "\n".join(f"    {line}" for line in text.splitlines()))
 
     def graph(self, model: nn.Module, inputs: Tensor) -> None:
-        """The model's graph, traced on a batch."""
-        with warnings.catch_warnings():  # the tracer warns of every Python branch on a size
-            warnings.simplefilter("ignore")
-            self.writer.add_graph(model, inputs)
+        """The model's graph, traced on a batch; of a model that cannot be traced there is none, which is said."""
+        fused = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)  # one operator for a whole layer, and only at the first look
+        try:
+            with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+                warnings.simplefilter("ignore")  # the tracer warns of every Python branch on a size
+                self.writer.add_graph(model, inputs)
+        except RunError:  # of the disk
+            raise
+        except Exception as error:  # of the tracer, or of a model of anybody's own
+            why = next(iter(str(error).splitlines()), type(error).__name__)
+            warnings.warn(f"no graph for TensorBoard: {why}", stacklevel=1)
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fused)
 
     def pr_curves(self, probabilities: Tensor, targets: Tensor, classes: Sequence[str], step: int) -> None:
         """A precision-recall curve for each class, against all others."""

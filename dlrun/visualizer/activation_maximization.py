@@ -115,11 +115,13 @@ class ActivationMaximization(Visualizer):
             ascent (frames, U, C, H, W).
         """
         count = 1 if layer is not None and self.part == "layer" else len(units)
-        mean = (model.mean if model.normalizes else torch.full((size[0], 1, 1), 0.5)).float().expand(size)
-        noise = torch.randn(count, *size)
+        device = next(model.parameters()).device
+        mean = model.mean.float() if model.normalizes else torch.full((size[0], 1, 1), 0.5, device=device)
+        mean = mean.expand(size)
+        noise = torch.randn(count, *size).to(device)  # drawn on the CPU: the same on any device
         if self.fourier:
             spectrum = torch.fft.rfft2(noise, norm="ortho") * 0.01
-            scale = _wavelengths(*size[1:])
+            scale = _wavelengths(*size[1:]).to(device)
             variable = torch.view_as_real(spectrum).contiguous().requires_grad_()
         else:
             variable = (mean + 0.01 * noise).clamp(0, 1).requires_grad_()
@@ -199,7 +201,7 @@ class ActivationMaximization(Visualizer):
             kept: list[int] = []
             note = hooks([named(model, layer)], lambda *parts: kept.append(parts[2].shape[1]))
             with frozen(model), torch.no_grad(), note:
-                model(torch.zeros(1, *subject.size))
+                model(torch.zeros(1, *subject.size, device=next(model.parameters()).device))
             if not kept:
                 raise UserError(f"visualizer.layers={layer}: the model does not use this layer")
             available = kept[0]
