@@ -38,7 +38,8 @@ class Outcome:
         name = self.experiment.name
         rows: list[tuple[str, ...]] = []
         for job, result in self.results.items():
-            seconds = f"{result['seconds']:.0f}"
+            device = result.get("environment", {}).get("device", "cpu")
+            seconds = f"{result['seconds']:.0f}" + ("" if device.startswith("cpu") else f" on {device}")
             if result["status"] != "completed":
                 rows.append((name, job, "", "", result.get("error", ""), "NOT MET", seconds))
             for claim in result.get("expect", []):

@@ -50,6 +50,14 @@ def test_a_report_takes_new_rows_and_keeps_the_others(tmp_path: Path) -> None:
     assert {file.name for file in (there / "figures").iterdir()} == {"xor-map.png", "pooling-photo.png"}
 
 
+def test_the_seconds_on_a_gpu_name_it(tmp_path: Path) -> None:
+    made = outcome("xor", tmp_path, 0.5, ())
+    made.results[""]["environment"] = {"device": "cuda (a GPU)"}
+    assert [row[-1] for row in made.rows] == ["1 on cuda (a GPU)"]
+    made.results[""]["environment"] = {"device": "cpu"}
+    assert [row[-1] for row in made.rows] == ["1"]
+
+
 def test_an_experiment_that_is_gone_leaves_the_report(tmp_path: Path) -> None:
     report.write([outcome("xor", tmp_path, 0.5, ("map",))], tmp_path / "report")
     table, page = tmp_path / "report" / "README.md", tmp_path / "report" / "figures.md"
