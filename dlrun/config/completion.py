@@ -129,7 +129,7 @@ def overrides(verb: str, before: list[str], last: str) -> list[str]:
         default = values.get(name, "")
         return [f"{name}={default} "] if re.fullmatch(r"[\w.+-]+", default) and default.startswith(value) else []
     found = {f"{group}=" for group in known.choices} | {"hydra.", "hydra/"}
-    for key in [key for key in values if key.startswith(last) and key != "verb"]:
+    for key in [key for key in values if key.startswith(last) and key != "verb" and not key.endswith("._target_")]:
         head, dot, _ = key[len(last) :].partition(".")
         is_section = any(other.startswith(f"{last}{head}.") for other in values)
         found.add(f"{last}{head}{'.' if dot or is_section else '='}")

@@ -57,17 +57,30 @@ def test_bash_completes_verbs_keys_and_choices(shell: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["zsh", "fish"])
-def test_the_other_shells_read_their_scripts(shell: Path, name: str) -> None:
-    if shutil.which(name) is None:
-        pytest.skip(f"{name} is not installed")
-    (shell / "script").write_text(completion.SCRIPTS[name])
-    subprocess.run([name, "-n", "script"], check=True)
-    if name == "fish":
-        Path("photo.jpg").touch()
-        ask = "dlrun completion fish | source; complete -C 'dlrun train model=le'; complete -C 'dlrun predict input=p'"
-        done = subprocess.run([name, "-c", ask], capture_output=True, text=True, check=True)
-        assert done.stdout.split() == ["model=lenet", "input=photo.jpg"]
+def test_zsh_completes_verbs_choices_and_files_as_they_are_typed(shell: Path) -> None:
+    if shutil.which("zsh") is None:
+        pytest.skip("zsh is not installed")
+    pexpect = pytest.importorskip("pexpect")
+    Path("photo.jpg").touch()
+    zsh = pexpect.spawn("zsh -f -i", encoding="utf-8", timeout=60, dimensions=(24, 200))
+    zsh.sendline("""eval "$(dlrun completion zsh)"; echo rea''dy""")
+    zsh.expect("ready\r\n")
+    for typed, missing in (("tra", "in "), ("train model=le", "net "), ("predict input=pho", "to.jpg")):
+        zsh.send(f"dlrun {typed}\t")
+        zsh.expect_exact(typed)
+        zsh.expect_exact(missing)
+        zsh.send("\x15")  # Ctrl-U: the line is empty again
+    zsh.sendline("exit")
+    zsh.expect(pexpect.EOF)
+
+
+def test_fish_completes_choices_and_files(shell: Path) -> None:
+    if shutil.which("fish") is None:
+        pytest.skip("fish is not installed")
+    Path("photo.jpg").touch()
+    ask = "dlrun completion fish | source; complete -C 'dlrun train model=le'; complete -C 'dlrun predict input=p'"
+    done = subprocess.run(["fish", "-c", ask], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["model=lenet", "input=photo.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +88,7 @@ def test_the_other_shells_read_their_scripts(shell: Path, name: str) -> None:
     [
         ("dlrun e", ["evaluate ", "explain ", "export "]),
         ("dlrun train optimizer=adamw optimizer.be", ["optimizer.betas="]),
+        ("dlrun train optimizer._", []),
         ("dlrun train optimizer=sgd optimizer.be", []),
         ("dlrun train optimizer.lr=", ["optimizer.lr=0.05 "]),
         ("dlrun train trainer.e", ["trainer.ema=", "trainer.epochs="]),
