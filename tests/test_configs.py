@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 import pytest
 from hydra import compose as hydra_compose
@@ -38,7 +39,7 @@ def composed(verb: str, *overrides: str) -> DictConfig:
 
 def verb_of(group: str) -> str:
     """A verb that has the group: train if it does."""
-    having = [verb for verb in paths.verbs() if f"- {group}: " in (paths.configs() / f"{verb}.yaml").read_text()]
+    having = [verb for verb in paths.verbs() if f" {group}: " in (paths.configs() / f"{verb}.yaml").read_text()]
     return "train" if "train" in having else having[0]
 
 
@@ -133,3 +134,22 @@ def test_sizes_are_said_once_and_followed_everywhere() -> None:
         "activation": "relu",
         "dropout": 0.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("overrides", "smoothing"),
+    [((), 0.1), (("recipe=null",), 0.0), (("model=mlp",), 0.0), (("loss=cross_entropy", "loss.label_smoothing=0"), 0)],
+)
+def test_a_recipe_is_taken_where_its_model_dataset_and_loss_are_chosen(
+    overrides: tuple[str, ...], smoothing: float
+) -> None:
+    assert composed("train", *overrides).loss.label_smoothing == smoothing
+
+
+def test_a_recipe_of_ones_own_is_taken_and_a_command_line_stands_above_it(tmp_path: Path) -> None:
+    file = tmp_path / "recipe" / "mlp_moons_hinge.yaml"
+    file.parent.mkdir()
+    file.write_text("# @package _global_\noptimizer:\n  lr: 0.3\ntrainer:\n  epochs: 4\n")
+    chosen = ["model=mlp", "dataset=moons", "loss=hinge", "trainer.epochs=5"]
+    config = compose.compose("train", chosen, str(tmp_path))[0]
+    assert (config.optimizer.lr, config.trainer.epochs) == (0.3, 5)

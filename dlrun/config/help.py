@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 
 from dlrun import __version__, paths
@@ -52,7 +53,8 @@ def verb(name: str, arguments: list[str]) -> str:
     own = value_after(arguments, CONFIG_DIR)
     groups, keys = [], []
     for group, default in described.defaults(name).items():
-        chosen = "" if default == "null" else f" (default {default})"
+        found = re.sub(r"\$\{(\w+)\}", lambda name: name[1].upper(), default)
+        chosen = "" if default == "null" else f" (default {found}{'' if found == default else ', if there is one'})"
         groups.append(f"  {group:<11} {', '.join(sorted(described.choices(group, own))) or '(none yet)'}{chosen}")
     for file in (name, "_base"):
         for key in described.keys(paths.configs() / f"{file}.yaml"):
@@ -113,6 +115,7 @@ def section(verb: str, topic: str, arguments: list[str]) -> str:
     values = {key.name: key.value for key in of_verb if key.value}
     keys = [key._replace(name=f"{group}.{key.name}") for key in described.of_choice(files[chosen]).values()]
     keys = [key._replace(value=values.get(key.name, key.value)) for key in keys]
+    keys = keys or list(described.keys(files[chosen]))  # of other sections, as a recipe has them
     others = ", ".join(sorted({*files} - {chosen}))
     title = f"{group}={chosen}" + (f"; other choices: {others}" if others else "")
     if group == "lesson" and files[chosen].parent == paths.configs() / group:

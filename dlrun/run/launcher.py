@@ -78,7 +78,7 @@ def _launch(words: Sequence[str], count: int) -> int:
         logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
     )
     before = dict(os.environ)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(len(os.sched_getaffinity(0)) // count, 1)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(cores() // count, 1)))
     try:
         elastic_launch(config, sys.executable)("-m", "dlrun", *words)
     except SignalException as error:
@@ -92,3 +92,9 @@ def _launch(words: Sequence[str], count: int) -> int:
         os.environ.clear()
         os.environ.update(before)
     return 0
+
+
+def cores() -> int:
+    """How many processors this process may use; where the system does not say (macOS), how many there are."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
