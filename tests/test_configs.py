@@ -143,7 +143,7 @@ def test_sizes_are_said_once_and_followed_everywhere() -> None:
 def test_a_recipe_is_taken_where_its_model_dataset_and_loss_are_chosen(
     overrides: tuple[str, ...], smoothing: float
 ) -> None:
-    assert composed("train", *overrides).loss.label_smoothing == smoothing
+    assert compose.compose("train", overrides)[0].loss.label_smoothing == smoothing
 
 
 def test_a_recipe_of_ones_own_is_taken_and_a_command_line_stands_above_it(tmp_path: Path) -> None:
