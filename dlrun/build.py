@@ -16,6 +16,7 @@ from torch import nn
 from dlrun import weights
 from dlrun.attack.attack import Attack
 from dlrun.callback.callback import Callback
+from dlrun.command.verbs import VERBS
 from dlrun.compute import compiler, device, seeding
 from dlrun.compute.precision import Precision
 from dlrun.config.frozen import updated
@@ -32,7 +33,7 @@ from dlrun.model.normalized import Normalized
 from dlrun.record.recorder import Recorder
 from dlrun.scheduler.schedule import Schedule
 from dlrun.task.task import Task
-from dlrun.training import division
+from dlrun.training import division, layout
 from dlrun.training.options import TrainerOptions
 from dlrun.training.step import Step
 from dlrun.visualizer.visualizer import Visualizer
@@ -116,9 +117,8 @@ def parts(
         config = learned(config, loaded)
     meaning = task(config)
     meaning.criterion.to(chosen)
-    whole = model(config, meaning, chosen, load_weights, made)
-    if options.channels_last:  # convolutions hand the format on from their weights
-        whole = whole.to(memory_format=torch.channels_last)
+    whole = model(config, meaning, torch.device("cpu"), load_weights, made)
+    whole = layout.placed(whole, chosen, options, VERBS[config.verb].trains)
     return Parts(config, chosen, Precision(options.precision, chosen), meaning, whole, divided, loaded)
 
 
@@ -285,7 +285,7 @@ def step(
 ) -> Step:
     """The step of a training; of another view of the model, with parameter groups, in another number format."""
     config, whole = parts.config, parts.model if model is None else model
-    return Step(
+    return layout.step_class(trainer_options(config))(
         parts.task,
         whole,
         optimizers(config, parts.task, whole, groups),

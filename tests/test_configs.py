@@ -114,7 +114,7 @@ def test_a_check_leaves_the_config_that_it_is_given() -> None:
 def test_keys_that_may_change_on_a_run_that_goes_on_are_marked() -> None:
     assert set(marked(VERBS["train"].schema, MAY_CHANGE)) == {
         *("name", "trust", "sweep", "logger", "callback", "run", "weights", "expect"),
-        *("trainer.epochs", "trainer.steps", "trainer.patience", "trainer.device", "trainer.devices"),
+        *("trainer.epochs", "trainer.steps", "trainer.patience", "trainer.device", "trainer.devices", "trainer.shard"),
         *("dataset.root", "dataset.source.root", "dataset.workers", "dataset.memory_budget", "trainer.log_every"),
     }
     assert "cache" in set(marked(VERBS["finetune"].schema, MAY_CHANGE))

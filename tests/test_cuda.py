@@ -77,6 +77,20 @@ def test_a_run_over_nccl_has_the_weights_of_one_without_and_goes_on_exactly(
         assert all(torch.equal(value, weights(run)[name]) for name, value in alone.items()), run
 
 
+def test_a_network_in_parts_over_nccl_trains_like_one_in_one_piece_and_goes_on_as_such(
+    dlrun: Dlrun, request: pytest.FixtureRequest
+) -> None:
+    common = (*EXACT, "trainer.ema=0.9", "trainer.clip_norm=1", "scheduler=constant")
+    assert dlrun("train", *common, "trainer.epochs=3", "hydra.run.dir=alone").status == 0
+    request.getfixturevalue("nccl")
+    assert dlrun("train", *common, "trainer.shard=true", "trainer.epochs=2", "hydra.run.dir=parts").status == 0
+    assert dlrun("train", "run=parts", "trainer.shard=false", "trainer.epochs=3").status == 0
+    alone, parts = weights("alone"), weights("parts")
+    assert alone.keys() == parts.keys()
+    for name, value in alone.items():
+        assert torch.allclose(value, parts[name], atol=1e-4), name
+
+
 def test_streamed_batches_give_the_weights_of_those_in_memory(dlrun: Dlrun) -> None:
     common = (*EXACT, "trainer.epochs=2")
     assert dlrun("train", *common, "hydra.run.dir=memory").status == 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dlrun.dataset.data import Data
     from dlrun.task.task import Scores
     from dlrun.training.trainer import Trainer
 
@@ -60,6 +61,14 @@ class Callback:
 
     metric_names: Sequence[str] = ()
     """What :meth:`measure` gives, such as ``test/spread``."""
+
+    def reads_network(self, data: Data) -> bool:
+        """Whether it calls the network or reads its weights, given the data of the training.
+
+        It cannot where the network lies in parts on several processes (``trainer.shard``), of which one has callbacks.
+        A callback that does neither says so.
+        """
+        return True
 
     def on_begin(self, trainer: Trainer) -> None:
         """Before the first step of a run; not when it continues."""

@@ -10,6 +10,7 @@ from dlrun import weights
 from dlrun.callback.callback import Callback
 
 if TYPE_CHECKING:
+    from dlrun.dataset.data import Data
     from dlrun.training.trainer import Trainer
 
 
@@ -44,6 +45,10 @@ class Checkpoint(Callback):
         self.keep = keep
         self._kept: dict[int, float] = {}  # how good each epoch is whose weights are there, greater is better
         self._asked = time.monotonic()
+
+    def reads_network(self, data: Data) -> bool:
+        """To keep the weights of epochs."""
+        return self.keep > 0
 
     def on_step_end(self, trainer: Trainer) -> None:
         """Ask when it is time."""

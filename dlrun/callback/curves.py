@@ -12,6 +12,7 @@ from dlrun.record.recorder import METRICS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dlrun.dataset.data import Data
     from dlrun.task.task import Scores
     from dlrun.training.trainer import Trainer
 
@@ -21,6 +22,10 @@ class Curves(Callback):
 
     It is drawn from ``metrics.csv``, so a run that was killed and went on has the same picture as one that was not.
     """
+
+    def reads_network(self, data: Data) -> bool:
+        """It does not."""
+        return False
 
     def on_test_end(self, trainer: Trainer, metrics: dict[str, float], scores: Scores) -> None:
         """Draw it."""

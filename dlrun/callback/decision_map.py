@@ -13,6 +13,7 @@ from dlrun.figure.decision_map import decision_map
 from dlrun.model.logits import class_logits
 
 if TYPE_CHECKING:
+    from dlrun.dataset.data import Data
     from dlrun.task.task import Scores
     from dlrun.training.trainer import Trainer
 
@@ -35,9 +36,13 @@ class DecisionMap(Callback):
         self.maps, self.history, self.points = maps, history, points
         self._logits: list[Tensor] = []
 
+    def reads_network(self, data: Data) -> bool:
+        """To draw, where there are points."""
+        return _has_points(data)
+
     def on_log(self, trainer: Trainer, log: StepLog) -> None:
         """Keep the border, if it has moved."""
-        if self.history and _has_points(trainer):
+        if self.history and _has_points(trainer.data):
             logits = _logits(trainer, COARSE[len(self._logits[0]) if self._logits else 51])
             if not self._logits or not torch.equal(logits, self._logits[-1]):
                 self._logits.append(logits)
@@ -45,12 +50,12 @@ class DecisionMap(Callback):
     def on_epoch_end(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
         """Draw, now and then."""
         every = max(trainer.extent.last_epoch // self.maps, 1)
-        if trainer.cursor.epoch % every == 0 and _has_points(trainer):
+        if trainer.cursor.epoch % every == 0 and _has_points(trainer.data):
             trainer.recorder.figure("decision_map", self._figure(trainer), trainer.cursor.step)
 
     def on_test_end(self, trainer: Trainer, metrics: dict[str, float], scores: Scores) -> None:
         """Draw the model that was tested."""
-        if _has_points(trainer):
+        if _has_points(trainer.data):
             trainer.recorder.figure("decision_map", self._figure(trainer), trainer.cursor.step)
 
     def state_dict(self) -> dict[str, Any]:
@@ -70,8 +75,8 @@ class DecisionMap(Callback):
         return decision_map(axis, logits, shown["point"], shown["target"], classes, coarse, self._logits)
 
 
-def _has_points(trainer: Trainer) -> bool:
-    return "point" in trainer.data.fields and trainer.data.train.source[0]["point"].shape == (2,)
+def _has_points(data: Data) -> bool:
+    return "point" in data.fields and data.train.source[0]["point"].shape == (2,)
 
 
 def _logits(trainer: Trainer, axis: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dlrun.callback.callback import Callback, StepLog
 
 if TYPE_CHECKING:
+    from dlrun.dataset.data import Data
     from dlrun.training.trainer import Trainer
 
 NAME = "loss"
@@ -23,6 +24,10 @@ class LossCurve(Callback):
     def __init__(self, every: int = 100) -> None:
         self.every = every
         self._seen, self._samples, self._weight, self._sum = 0, 0, 0.0, 0.0
+
+    def reads_network(self, data: Data) -> bool:
+        """It does not."""
+        return False
 
     def on_log(self, trainer: Trainer, log: StepLog) -> None:
         """Take in the steps since the last look."""

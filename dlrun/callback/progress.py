@@ -15,6 +15,7 @@ from dlrun.dataset.batch import inputs
 from dlrun.run.bars import Row, curve
 
 if TYPE_CHECKING:
+    from dlrun.dataset.data import Data
     from dlrun.task.task import Scores
     from dlrun.training.trainer import Trainer
 
@@ -35,6 +36,10 @@ class Progress(Callback):
         self._started = self._said = time.perf_counter()
         self._images, self._seconds = 0, 0.0
         self._pace: Pace | None = None
+
+    def reads_network(self, data: Data) -> bool:
+        """It does not."""
+        return False
 
     def on_phase_start(self, trainer: Trainer) -> None:
         """Start the bar."""

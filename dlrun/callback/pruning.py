@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dlrun.callback.callback import Callback
 
 if TYPE_CHECKING:
+    from dlrun.dataset.data import Data
     from dlrun.training.trainer import Trainer
 
 
@@ -23,6 +24,10 @@ class Pruning(Callback):
     def __init__(self, first: int = 3, warmup_epochs: int = 1) -> None:
         self.first, self.warmup_epochs = first, warmup_epochs
         self._trial: Any = None
+
+    def reads_network(self, data: Data) -> bool:
+        """It does not."""
+        return False
 
     def on_phase_start(self, trainer: Trainer) -> None:
         """Find the trial of the run in the study that lies beside it."""

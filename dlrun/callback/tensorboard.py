@@ -12,6 +12,7 @@ from dlrun.dataset.batch import inputs
 from dlrun.figure.samples import samples
 
 if TYPE_CHECKING:
+    from dlrun.dataset.data import Data
     from dlrun.task.task import Scores
     from dlrun.training.trainer import Trainer
 
@@ -27,6 +28,10 @@ class TensorBoard(Callback):
     def __init__(self, images: int = 16, graph: bool = True) -> None:
         self.images, self.graph = images, graph
 
+    def reads_network(self, data: Data) -> bool:
+        """It does not: there is no graph of a network in parts."""
+        return False
+
     def on_begin(self, trainer: Trainer) -> None:
         """Record what is known before the first step."""
         train = trainer.data.train
@@ -38,7 +43,7 @@ class TensorBoard(Callback):
                 some = f"{len(shown)} training examples" if len(shown) > 1 else "A training example"
                 title = some + (", by class" if targets is not None and classes else "")
                 trainer.recorder.figure("samples", samples(title, shown, names(targets, classes, len(shown))), 0)
-        if self.graph:
+        if self.graph and not trainer.options.shard:
             trainer.recorder.graph(trainer.model.eval(), inputs(next(train.epoch()))[:1])
 
     def on_test_end(self, trainer: Trainer, metrics: dict[str, float], scores: Scores) -> None:

@@ -16,6 +16,7 @@ from dlrun.errors import UserError, suggest
 from dlrun.figure.texts import neighbours
 
 if TYPE_CHECKING:
+    from dlrun.dataset.data import Data
     from dlrun.task.task import Scores
     from dlrun.training.trainer import Trainer
 
@@ -33,6 +34,10 @@ class Words(Callback):
 
     def __init__(self, words: list[str] | None = None, nearest: int = 5, projector: int = 2000) -> None:
         self.words, self.nearest, self.projector = words, nearest, projector
+
+    def reads_network(self, data: Data) -> bool:
+        """For the words' vectors, where there are texts."""
+        return isinstance(next(iter(data.fields.values())), Tokens)
 
     def on_phase_start(self, trainer: Trainer) -> None:
         """Refuse words that the vocabulary lacks."""

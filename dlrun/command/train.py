@@ -13,6 +13,7 @@ from dlrun.build import Parts
 from dlrun.callback.callback import Callback
 from dlrun.config.targets import check_targets
 from dlrun.dataset.data import Data
+from dlrun.errors import UserError
 from dlrun.experiment import claims
 from dlrun.files import write_whole
 from dlrun.logger.logger import Value
@@ -21,11 +22,16 @@ from dlrun.run.folder import Run
 from dlrun.training import checkpoint, process_group
 from dlrun.training.phase import Phase, Plan
 from dlrun.training.trainer import Trainer
+from dlrun.training.world import Alone
 
 
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Train as the config says, into the run's folder; returns what goes into ``result.json``."""
     check_targets(config)
+    if config.trainer.shard and isinstance(process_group.current(), Alone):
+        raise UserError(
+            "trainer.shard=true: one process has nothing to share; expected trainer.devices=2 or more, or false"
+        )
     state = process_group.current().shared(lambda: checkpoint.newest(run.path))
     parts = build.parts(config, load_weights=state is None)
     console.say(f"{config.name} on {parts.device}: {parts.parameters:,} parameters; {images(parts.data)}")
@@ -77,6 +83,7 @@ def fit(
             division=parts.division,
         )
         try:
+            check_shared(trainer, parts.data)
             for name, text in parts.data.files.items():
                 write_whole(run.path / name, text)
             if state is None:
@@ -91,6 +98,18 @@ def fit(
             for callback in trainer.callbacks.values():
                 callback.close()
     return summary(trainer), trainer
+
+
+def check_shared(trainer: Trainer, data: Data) -> None:
+    """Refuse what needs the network in one piece, where it lies in parts on several processes.
+
+    Raises:
+        UserError: names it.
+    """
+    if trainer.options.shard:
+        from dlrun.training.shard import check_watched  # torch's part of it takes a moment to import
+
+        check_watched(trainer.task, trainer.callbacks, data)
 
 
 def summary(trainer: Trainer) -> dict[str, Any]:

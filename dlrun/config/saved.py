@@ -64,7 +64,8 @@ def bring_up_to_date(config: DictConfig) -> None:
         count = trainer.pop("accumulate", 1)
         if count > 1:
             config.dataset.batch_size *= count
-        for key, value in {"devices": 1, "replicas": count if count > 1 else None, "sync_batch_norm": False}.items():
+        trainer.setdefault("replicas", count if count > 1 else None)
+        for key, value in {"devices": 1, "sync_batch_norm": False, "shard": False}.items():
             trainer.setdefault(key, value)
 
 

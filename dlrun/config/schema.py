@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args, get_origin
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -132,8 +132,26 @@ def combinations(config: Any) -> list[str]:
             f"trainer.sync_batch_norm=true: trainer.replicas={trainer['replicas']} are normalised each by itself;"
             " expected null"
         )
+    if trainer["shard"] and VERBS[config["verb"]].trains:
+        faults += unsharded(config["verb"], trainer)
     if VERBS[config["verb"]].trains and config.get("attack") and "attack" not in config["task"]:
         faults.append(f"attack={config['attack']['_target_']}: the task attacks nothing; expected task=adversarial")
+    return faults
+
+
+def unsharded(verb: str, trainer: Mapping[str, Any]) -> list[str]:
+    """A line for each value that needs the network in one piece."""
+    if verb == "finetune":
+        return ["trainer.shard=true: dlrun finetune needs the network in one piece; expected false"]
+    whole = {"replicas": None, "compile": False, "channels_last": False}
+    faults = [
+        f"trainer.{key}={str(trainer[key]).lower()}: needs the network in one piece; with trainer.shard=true expected"
+        f" {str(value).lower() if value is not None else 'null'}"
+        for key, value in whole.items()
+        if trainer[key]
+    ]
+    if trainer["precision"] == "fp16":
+        faults.append("trainer.precision=fp16: with trainer.shard=true expected fp32, bf16 or auto")
     return faults
 
 

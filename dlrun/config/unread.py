@@ -16,7 +16,8 @@ BY_REFERENCE = ("dataset.root", "dataset.on_error")
 """Keys that are read where another refers to them, as a dataset's ``source`` does, and nowhere else."""
 OF_TRAINING = (
     *("trainer.epochs", "trainer.steps", "trainer.clip_norm", "trainer.ema", "trainer.patience", "trainer.monitor"),
-    *("trainer.validate_every", "trainer.log_every", "trainer.compile", "trainer.sync_batch_norm", "dataset.augment"),
+    *("trainer.validate_every", "trainer.log_every", "trainer.compile", "trainer.sync_batch_norm", "trainer.shard"),
+    "dataset.augment",
 )
 """Keys that a training alone reads."""
 OF_UNFREEZING = ("unfreeze.lr", "unfreeze.decay", "unfreeze.batch_norm")

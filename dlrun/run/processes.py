@@ -152,7 +152,7 @@ def _group(store: Store, number: int) -> Iterator[None]:
     import torch.distributed as dist
     from torch.distributed.distributed_c10d import PrefixStore
 
-    from dlrun.training.process_group import LostError
+    from dlrun.training.process_group import LostError, broken_is_lost, let_go
 
     try:
         dist.init_process_group(
@@ -165,8 +165,13 @@ def _group(store: Store, number: int) -> Iterator[None]:
     except RuntimeError as error:  # one has ended meanwhile
         raise LostError from error
     try:
-        with interrupt.together():
+        with interrupt.together(), broken_is_lost():
             yield
+    except BaseException as error:
+        let_go(error)
+        raise
+    else:
+        let_go()
     finally:
         dist.destroy_process_group()
 

@@ -10,6 +10,7 @@ from dlrun.errors import UserError, suggest
 from dlrun.scheduler.schedule import Schedule
 
 if TYPE_CHECKING:
+    from dlrun.dataset.data import Data
     from dlrun.training.trainer import Trainer
 
 
@@ -54,6 +55,10 @@ class Plateau(Schedule, Callback):
     def after_warmup(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
         """The factor so far."""
         return self._factor
+
+    def reads_network(self, data: Data) -> bool:
+        """It does not."""
+        return False
 
     def on_phase_start(self, trainer: Trainer) -> None:
         """Refuse a metric that the training does not have."""

@@ -52,6 +52,7 @@ class Adversarial(Classification):
             attack that climbs no gradient.
     """
 
+    in_one_piece = True
     higher_is_better = {"loss": False, "accuracy": True, "robust_accuracy": True}  # noqa: RUF012
 
     def __init__(

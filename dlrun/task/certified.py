@@ -33,6 +33,8 @@ class Certified(Classification):
         ValueError: a negative number, or a share outside [0,1].
     """
 
+    in_one_piece = True
+
     def __init__(
         self,
         loss: nn.Module,

@@ -64,6 +64,7 @@ class GAN(Task):
 
     needs = ("image",)
     players = ("discriminator", "generator")
+    in_one_piece = True
     monitor = "val/pixel_distance"
     higher_is_better = {"discriminator_loss": False, "generator_loss": False, "pixel_distance": False}  # noqa: RUF012
 

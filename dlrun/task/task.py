@@ -92,6 +92,9 @@ class Task(ABC):
     """The fields of a batch that it reads besides the first, such as ``target``; checked once, before training."""
     players: Sequence[str] = ("",)
     """Who trains, in the order of a step: ``""`` is the whole network, other names are its submodules."""
+    in_one_piece: bool = False
+    """Whether its network cannot lie in parts on several processes (``trainer.shard``): it calls it more often for some
+    data than for other, or layers by themselves, or trains one part of it at a time."""
     monitor: str
     """The metric that chooses the best checkpoint, such as ``val/accuracy``."""
     higher_is_better: Mapping[str, bool] = {"loss": False}

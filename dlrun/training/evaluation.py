@@ -71,6 +71,8 @@ class Work:
             prepared = self.prepared(parts[0], 0)
             return [(prepared, self.evaluated(prepared))]
         places = self.division.mine(self.count)
+        if not places:  # all processes call the network equally often, for it may lie in parts on them
+            self.evaluated(self.prepared(parts[0], 0, attacked=False))
         ready = {place: self.prepared(parts[place], place) for place in places}
         work = partial(self._work, ready)
         own = self.division.compute(work, places, self.number, 1, list)
@@ -81,12 +83,12 @@ class Work:
             for part, (entries, loss, outputs) in zip(parts, self.division.world.gather(new), strict=True)
         ]
 
-    def prepared(self, part: Batch, place: int) -> Batch:
+    def prepared(self, part: Batch, place: int, attacked: bool = True) -> Batch:
         """A part as it is scored."""
         if not self.division.is_whole:
             self.division.seeded(self.number, place)
         with self.precision.autocast():
-            if self.attack is not None:
+            if self.attack is not None and attacked:
                 part = self.attack(part)
             with torch.inference_mode():
                 clock = Clock(step=self.number * self.count + place, training=False)

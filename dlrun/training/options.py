@@ -26,6 +26,8 @@ class TrainerOptions(Section):
     """Parts of a batch, each computed by one thread: the same bits on any number of threads and processes."""
     sync_batch_norm: bool
     """Whether batch normalisation takes the statistics of all processes' parts of a batch."""
+    shard: Annotated[bool, MAY_CHANGE]
+    """Whether parameters, gradients and the optimizer's state lie in parts on the processes."""
     clip_norm: PositiveFloat | None
     """The largest norm of the gradient."""
     ema: Fraction | None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -9,12 +11,14 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from dlrun import interrupt
 from dlrun.errors import RunError
 from dlrun.training.world import Alone, TreeSum, World, merges
 
 Item = TypeVar("Item")
+_meshes: list[DeviceMesh] = []  # of the command in progress
 
 
 class LostError(RunError):
@@ -126,6 +130,46 @@ class ProcessGroup:
         found: list[Any] = [None] * self.size
         dist.all_gather_object(found, item)
         return found
+
+
+def mesh(device: torch.device) -> DeviceMesh:
+    """All processes in a row, for what torch itself gathers on devices of this kind."""
+    _meshes.append(init_device_mesh(device.type, (dist.get_world_size(),)))
+    return _meshes[-1]
+
+
+def let_go(error: BaseException | None = None) -> None:
+    """Drop what would keep connections open at which others may wait, after an error: a network in parts.
+
+    Gloo closes a connection when nobody holds its group any more; torch's caches hold a mesh, and that the group.
+
+    Args:
+        error: whose frames may hold the network.
+    """
+    if not _meshes:
+        return
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    for made in _meshes:
+        getattr(made, "_pg_registry", {}).clear()
+    _meshes.clear()
+    gc.collect()
+
+
+@contextmanager
+def broken_is_lost() -> Iterator[None]:
+    """Let connections that break outside of a world's own calls, as where torch gathers parameters, mean the same.
+
+    Raises:
+        LostError: another process has ended.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "/gloo/" in str(error):  # gloo's errors have no class of their own
+            raise LostError from error
+        raise
 
 
 @contextmanager

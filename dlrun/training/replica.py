@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -51,12 +51,8 @@ class Replica:
         self.generator.manual_seed(seed)
 
     def changes(self, share: float) -> list[Tensor]:
-        """What has become of the buffers since: the part of a mean with this share, of counters the number.
-
-        Batch normalisation counts one batch a step, however many parts it has.
-        """
-        own, others = counted(self.model), counted(self.original)
-        return [(own[name] - others[name]) * (share if is_mean(name, others[name]) else 1.0) for name in others]
+        """What has become of the buffers since; see :func:`changes`."""
+        return changes(counted(self.model), counted(self.original), share)
 
 
 def counted(model: nn.Module) -> dict[str, Tensor]:
@@ -67,6 +63,14 @@ def counted(model: nn.Module) -> dict[str, Tensor]:
 def is_mean(name: str, buffer: Tensor) -> bool:
     """Whether a buffer of several replicas is put together by its mean, and not by its sum."""
     return buffer.is_floating_point() or name.endswith("num_batches_tracked")
+
+
+def changes(after: Mapping[str, Tensor], before: Mapping[str, Tensor], share: float) -> list[Tensor]:
+    """What has become of buffers: the part of a mean with this share, of counters the number.
+
+    Batch normalisation counts one batch a step, however many parts it has.
+    """
+    return [(after[name] - old) * (share if is_mean(name, old) else 1.0) for name, old in before.items()]
 
 
 @torch.no_grad()

@@ -60,6 +60,10 @@ class Step:
         self.gradient_norm: Tensor | None = None
         """Before clipping, of the last player in the last step that measured it."""
 
+    def agreed(self, wish: bool) -> bool:
+        """Whether to save, where this process wishes to: what is in one piece, the first process saves by itself."""
+        return wish
+
     @property
     def learning_rate(self) -> float:
         """That of the first parameter group, in the last step."""

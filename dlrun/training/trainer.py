@@ -187,7 +187,7 @@ class Trainer:
         try:
             while self.cursor.next in actions:
                 actions[self.cursor.next]()
-                if self._save_soon:
+                if self.phase.step.agreed(self._save_soon):
                     self.save()
         except interrupt.Interrupted:
             self.save()
@@ -228,7 +228,7 @@ class Trainer:
             if looks:
                 self._look()
             self._emit("on_step_end")
-            if self._save_soon:
+            if self.phase.step.agreed(self._save_soon):
                 self.save()
             interrupt.check()
 
@@ -325,8 +325,9 @@ class Trainer:
     def save(self) -> None:
         """Write the checkpoints."""
         self._check_losses()
+        state = self.state()  # all processes have a part in it where the network lies in parts
         if self.division.world.rank == 0:
-            checkpoint.write(self.folder, self.state())
+            checkpoint.write(self.folder, state)
         self._best, self._save_soon = None, False
 
     def state(self) -> dict[str, Any]:

@@ -55,4 +55,4 @@ def test_what_was_accumulated_are_replicas_of_one_batch(tmp_path: Path) -> None:
         OmegaConf.save(OmegaConf.create(config), tmp_path / "config.yaml")
         found = saved.load(tmp_path)
         assert found.dataset.batch_size == size
-        assert found.trainer == {"devices": 1, "replicas": replicas, "sync_batch_norm": False}
+        assert found.trainer == {"devices": 1, "replicas": replicas, "sync_batch_norm": False, "shard": False}

@@ -43,6 +43,7 @@ OPTIONS: dict[str, Any] = {
     "devices": 1,
     "replicas": None,
     "sync_batch_norm": False,
+    "shard": False,
     "clip_norm": None,
     "ema": None,
     "patience": None,
