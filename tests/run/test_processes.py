@@ -21,7 +21,7 @@ COMMAND = [
     "train",
     "model=cnn",
     "model.widths=[4,4]",
-    "model.batch_norm=true",
+    "model.norm=batch",
     "model.dropout=0.3",
     "dataset.image_size=12",
     "dataset.augment.mixup=0.4",
@@ -116,7 +116,7 @@ def test_a_divergence_is_told_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_without_replicas_the_loss_is_that_of_one_process_to_rounding(tmp_path: Path) -> None:
     plain = [text for text in COMMAND if "replicas" not in text and "dropout" not in text]
-    plain[plain.index("model.batch_norm=true")] = "model.batch_norm=false"
+    plain[plain.index("model.norm=batch")] = "model.norm=none"
     rows = []
     for count in (1, 2, 3):
         assert ended(start([*plain, f"hydra.run.dir={count}"], tmp_path, count)) == [0] * count
