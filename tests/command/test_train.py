@@ -16,6 +16,8 @@ from tests.conftest import QUICK, Dlrun, only_run, result
 from tests.forks import command
 
 SHORT = ("dataset.batch_size=64", "trainer.epochs=2")
+NAMES = ("loss", "accuracy", "nll")
+"""The metrics of the training that is looked at here, whose labels are smoothed."""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def test_the_folder_holds_what_the_design_says(run: Path) -> None:
     found = result(run)
     assert found["status"] == "completed"
     assert found["seconds"] > 0
-    assert set(found["metrics"]) == {f"{s}/{n}" for s in ("train", "val", "test") for n in ("loss", "accuracy")}
+    assert set(found["metrics"]) == {f"{s}/{n}" for s in ("train", "val", "test") for n in NAMES}
     assert "test/accuracy" in (run / "log.txt").read_text()
 
 
@@ -89,12 +91,12 @@ def test_checkpoints_load_safely_into_the_plain_network(run: Path) -> None:
 def test_tensorboard_has_an_entry_with_every_curve(run: Path) -> None:
     found = events(run)
     tags = set(found.Tags()["scalars"])
-    per_epoch = {f"{split}/{name}" for split in ("train", "val", "test") for name in ("loss", "accuracy")}
+    per_epoch = {f"{split}/{name}" for split in ("train", "val", "test") for name in NAMES}
     per_step = {f"step/{name}" for name in ("loss", "learning_rate", "gradient_norm", "images_per_second")}
     assert tags == per_epoch | per_step | {"best/val_accuracy"}
     steps = result(run)["steps"]
     assert [event.step for event in found.Scalars("step/loss")] == list(range(1, steps + 1))
-    for name in per_epoch - {"test/loss", "test/accuracy"}:
+    for name in per_epoch - {f"test/{name}" for name in NAMES}:
         curve = [event.value for event in found.Scalars(name)]
         assert curve == pytest.approx([float(row[name]) for row in rows(run)], rel=1e-6)
     assert {file.name for file in run.iterdir() if file.is_dir()} == {"checkpoints", "curves", "figures"}
@@ -104,8 +106,8 @@ def test_the_charts_that_tensorboard_shows_first_have_training_and_validation_in
     all_tags = set(events(run).Tags()["scalars"])
     for split in ("train", "val"):
         entry = events(run / "curves" / split)
-        assert sorted(entry.Tags()["scalars"]) == ["Epoch/accuracy", "Epoch/loss"]
-        for name in ("accuracy", "loss"):
+        assert sorted(entry.Tags()["scalars"]) == ["Epoch/accuracy", "Epoch/loss", "Epoch/nll"]
+        for name in NAMES:
             found = [(event.step, event.value) for event in entry.Scalars(f"Epoch/{name}")]
             assert found == [(event.step, event.value) for event in events(run).Scalars(f"{split}/{name}")]
         assert min(all_tags | set(entry.Tags()["scalars"])) == "Epoch/accuracy"
