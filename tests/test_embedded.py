@@ -14,6 +14,7 @@ LONG = (
     "autoencoder_digits",
     "batch_sizes",
     "convmixer_digits",
+    "diffusion_digits",
     "explain_digits",
     "finetune_digits",
     "gan_digits",

@@ -17,6 +17,7 @@ TASKS = {
     "adversarial": LINEAR,
     "certified": ("model=mlp", "model.width=8", "dataset.per_class=12", "task.clean_epochs=0"),
     "classification": LINEAR,
+    "diffusion": ("model=diffusion_unet", "model.widths=[8]", "dataset.per_class=8"),
     "gan": ("model=dcgan", "model.width=4", "model.latent=4", "dataset.normalize=false", "dataset.per_class=8"),
     "multi_label": (
         "model=linear",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -41,7 +42,7 @@ class Generated(Callback):
         epochs: after which to draw.
     """
 
-    metric_names = (
+    metric_names: Sequence[str] = (
         *("test/frechet_distance", "test/real_distance", "test/noise_distance", "test/frechet_ratio"),
         *("test/confident_share", "test/class_divergence", "test/classes", "test/judge_accuracy"),
     )
@@ -76,8 +77,13 @@ class Generated(Callback):
         judged = judge(real)
         right = (judged.probabilities.argmax(dim=1) == targets).double().mean()
         few = Judged(judged.features[: 2 * count], judged.probabilities[: 2 * count])
-        found = quality(judge(made), few, judge(uniform))
+        judged_made = judge(made)
+        found = {**quality(judged_made, few, judge(uniform)), **self.also(trainer, judged_made)}
         return {**{f"test/{name}": value for name, value in found.items()}, "test/judge_accuracy": float(right)}
+
+    def also(self, trainer: Trainer, judged: Judged) -> dict[str, float]:
+        """Further measures, without the split, of the images that were made; none here."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """The images so far, by epoch."""

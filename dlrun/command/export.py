@@ -19,6 +19,7 @@ from dlrun.errors import RunError, UserError
 from dlrun.files import write_whole
 from dlrun.model.normalized import Normalized
 from dlrun.run.folder import Run
+from dlrun.task.diffusion import Diffusion
 from dlrun.trained import open_trained
 
 FILES = {"state_dict": "model.pt", "torch_export": "model.pt2", "onnx": "model.onnx"}
@@ -37,6 +38,11 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         raise UserError(f"format=onnx: needs {', '.join(missing)}; pip install 'dlrun[export]'")
     config = updated(config, {"trainer.device": "cpu"})
     trained = open_trained(config, run, with_data=False)
+    if config.format != "state_dict" and isinstance(trained.task, Diffusion):
+        raise UserError(
+            f"format={config.format}: writes networks of one input, and that of task=diffusion reads an image, a time"
+            " and a class; expected format=state_dict"
+        )
     config, model = trained.config, trained.model.requires_grad_(False)
     shape = input_shape(config.dataset)
     is_text = input_type(config.dataset) == torch.int64

@@ -181,11 +181,13 @@ _CHOICES = {
         "ae vae": "autoencoder",
         "logistic softmax logreg": "linear",
         "gan": "dcgan",
+        "ddpm ddim diffusion": "diffusion_unet",
     },
     "task": {
         "classifier": "classification",
         "adv": "adversarial",
         "seg": "segmentation",
+        "ddpm ddim denoising": "diffusion",
     },
     "visualizer": {
         "activations featuremap": "feature_maps",
