@@ -13,6 +13,7 @@ LONG = (
     "adversarial_digits",
     "autoencoder_digits",
     "batch_sizes",
+    "clip",
     "convmixer_digits",
     "diffusion_digits",
     "explain_digits",

@@ -17,6 +17,16 @@ TASKS = {
     "adversarial": LINEAR,
     "certified": ("model=mlp", "model.width=8", "dataset.per_class=12", "task.clean_epochs=0"),
     "classification": LINEAR,
+    "clip": (
+        "model=clip",
+        "model.widths=[4]",
+        "model.width=8",
+        "dataset=shapes",
+        "dataset.source.train=70",
+        "dataset.source.test=10",
+        "dataset.batch_size=10",
+        "callback.checkpoint.every_steps=3",
+    ),
     "diffusion": ("model=diffusion_unet", "model.widths=[8]", "dataset.per_class=8"),
     "gan": ("model=dcgan", "model.width=4", "model.latent=4", "dataset.normalize=false", "dataset.per_class=8"),
     "multi_label": (

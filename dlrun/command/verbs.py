@@ -200,6 +200,7 @@ class Predict(Trained):
     """``dlrun predict``."""
 
     input: str | None
+    classes: list[str | int | float] | None
     top_k: Positive
 
 
