@@ -150,7 +150,9 @@ def test_every_task_goes_on_exactly_and_is_evaluated(dlrun: Dlrun, task: str) ->
         dlrun("train", "run=parts", "trainer.epochs=2"),
         dlrun(*words, "scheduler=constant", "hydra.run.dir=straight"),
         dlrun("evaluate", "run=whole"),
-        dlrun("visualize", "run=whole", "visualizer=samples") if task == "gan" else dlrun("inspect", "run=whole"),
+        dlrun("visualize", "run=whole", "visualizer=samples")
+        if task in ("gan", "diffusion")
+        else dlrun("inspect", "run=whole"),
     ):
         assert ended.status == 0, ended.err
     parts, straight = weights("parts"), weights("straight")

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 FIRST, LAST = 1e-4, 0.02
 """The variance that the first and the last of 1000 steps add (Ho et al. 2020); fewer steps add more each."""
@@ -35,7 +35,7 @@ class DiffusionProcess(nn.Module):
             raise ValueError(f"diffusion_steps={steps}: expected {int(1000 * LAST) + 1} or more")
         super().__init__()
         self.steps = steps
-        added = torch.linspace(FIRST, LAST, steps, dtype=torch.float64, device="cpu") * 1000 / steps
+        added = torch.linspace(FIRST, LAST, steps, dtype=torch.float64) * 1000 / steps
         left = torch.cat([added.new_ones(1), (1 - added).cumprod(0)])
         self.register_buffer("alpha_bar", left.float(), persistent=False)
 
@@ -75,8 +75,14 @@ class DiffusionProcess(nn.Module):
 
     def parts(self, images: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
         """How much of a noisy image is the image, and how much noise, (B, 1, ...) each."""
-        left = self.alpha_bar[times].view(-1, *[1] * (images.ndim - 1))
+        left = at(self.alpha_bar, times, images)
         return left.sqrt(), (1 - left).sqrt()
+
+
+@fx.wrap
+def at(values: Tensor, times: Tensor, images: Tensor) -> Tensor:
+    """The values (T + 1,) at the times of images (B, ...), as (B, 1, ...); one node to a tracer."""
+    return values[times].view(-1, *[1] * (images.ndim - 1))
 
 
 @runtime_checkable

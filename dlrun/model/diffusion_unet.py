@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from dlrun.model.diffusion_process import DiffusionProcess
@@ -74,7 +74,7 @@ class DiffusionUNet(nn.Module):
             classes: what the images show, int64 (B,); None tells nothing.
         """
         if times is None:
-            times = torch.ones(len(images), dtype=torch.int64, device=images.device)
+            times = images.new_ones(images.shape[0], dtype=torch.int64)
         told = self.time(waves(times, self.features))
         if classes is not None:
             told = told + self.label(classes)
@@ -83,9 +83,8 @@ class DiffusionUNet(nn.Module):
             features = block(F.avg_pool2d(features, 2) if scale else features, told)
             across.append(features)
         features = self.middle(features, told)
-        for block, fine in zip(self.up, reversed(across), strict=True):
-            if features.shape != fine.shape:
-                features = F.interpolate(features, fine.shape[-2:])
+        for scale, (block, fine) in enumerate(zip(self.up, reversed(across), strict=True)):
+            features = F.interpolate(features, scale_factor=2.0) if scale else features
             features = block(torch.cat([features, fine], dim=1), told)
         signal, spread = self.process.parts(images, times)
         found: Tensor = spread * images + signal * self.head(features)
@@ -126,6 +125,7 @@ class Block(nn.Module):
         return found
 
 
+@fx.wrap
 def waves(times: Tensor, count: int) -> Tensor:
     """Times, int64 (B,), as sines and cosines of them, float (B, count), from one of every step to slow ones."""
     slower = torch.exp(-math.log(10_000) * torch.arange(count // 2, device=times.device) / (count // 2))

@@ -102,6 +102,7 @@ def test_a_training_draws_and_measures_and_more_can_be_drawn(dlrun: Dlrun, monke
     drawn = dlrun("visualize", "run=run", "visualizer=samples", "visualizer.count=11", "hydra.run.dir=drawn")
     assert drawn.status == 0, drawn.err
     assert {"samples.png", "interpolation.png"} <= {file.name for file in Path("drawn").iterdir()}
+    assert dlrun("inspect", "run=run").status == 0
     ended = dlrun("export", "run=run", "format=torch_export")
     assert (ended.status, len(ended.errors)) == (2, 1), ended.err
     assert "that of task=diffusion reads an image, a time and a class; expected format=state_dict" in ended.err
