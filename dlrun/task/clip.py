@@ -22,28 +22,27 @@ SHOWN = 8
 
 
 class ClipScores(Scores):
-    """The mean loss of a split, and what its images and captions became."""
+    """The mean loss of a split, and its first images of different captions, of those held out too."""
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self._kept: list[tuple[Tensor, ...]] = []
+        self._kept: dict[bool, dict[tuple[int, ...], tuple[Tensor, ...]]] = {False: {}, True: {}}
 
     def add(self, batch: Batch, loss: Tensor, outputs: Tensor) -> None:
         """Take in a batch: its mean loss, and the vectors of images and captions, float (B, 2, D)."""
         super().add(batch, loss, outputs)
         held_out = batch.get("held_out", torch.zeros(len(outputs)))
-        kept = inputs(batch), batch["caption"], held_out, outputs.float()
-        self._kept.append(tuple(each.cpu() for each in kept))
+        parts = (inputs(batch), batch["caption"], held_out, outputs.float())
+        for place, (text, is_new) in enumerate(zip(batch["caption"].tolist(), held_out.tolist(), strict=True)):
+            kept = self._kept[bool(is_new)]
+            if len(kept) < SHOWN and tuple(text) not in kept:
+                kept[tuple(text)] = tuple(part[place].cpu() for part in parts)
 
-    def shown(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Images, captions, whether they are held out, and vectors of the first that differ, half of them held out."""
-        images, captions, held_out, vectors = (torch.cat(parts) for parts in zip(*self._kept, strict=True))
-        first: dict[tuple[int, ...], int] = {}
-        for place, text in enumerate(captions.tolist()):
-            first.setdefault(tuple(text), place)
-        new = [place for place in first.values() if held_out[place]][: SHOWN // 2]
-        places = [place for place in first.values() if not held_out[place]][: SHOWN - len(new)] + new
-        return images[places], captions[places], held_out[places].bool(), vectors[places]
+    def shown(self) -> tuple[Tensor, ...]:
+        """Images, captions, whether they are held out, and vectors (n, 2, D); of half they are, where there are any."""
+        new = list(self._kept[True].values())[: SHOWN // 2]
+        known = list(self._kept[False].values())[: SHOWN - len(new)]
+        return tuple(torch.stack(part) for part in zip(*known, *new, strict=True))
 
 
 class Clip(Task):
@@ -82,7 +81,9 @@ class Clip(Task):
         if most:
             images, captions, held_out, vectors = cast(ClipScores, scores).shown()
             texts = cast(list[str], loader.fields["caption"].shown(captions))
-            recorder.figure("similarity", similarity(images, texts, held_out, vectors[:, 1] @ vectors[:, 0].T), step)
+            recorder.figure(
+                "similarity", similarity(images, texts, held_out.bool(), vectors[:, 1] @ vectors[:, 0].T), step
+            )
 
 
 def describing(network: object) -> Describing:

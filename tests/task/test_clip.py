@@ -106,7 +106,7 @@ def test_the_shown_images_have_different_captions_and_half_are_held_out() -> Non
     scores.add(batch, torch.tensor(0.0), torch.rand(24, 2, 4))
     _, shown, held_out, vectors = scores.shown()
     assert shown[:, 0].tolist() == [0, 1, 2, 3, 8, 9, 10, 11]
-    assert held_out.tolist() == [False] * 4 + [True] * 4
+    assert held_out.tolist() == [0] * 4 + [1] * 4
     assert vectors.shape == (8, 2, 4)
 
 
