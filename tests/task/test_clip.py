@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-import numpy as np
 import PIL.Image
 import pytest
 import torch
@@ -16,7 +15,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from dlrun.callback.zero_shot import ZeroShot
-from dlrun.dataset.shapes import Combination, load, picture
+from dlrun.dataset.shapes import load
 from dlrun.figure.similarity import similarity
 from dlrun.loss.symmetric_contrastive import SymmetricContrastive
 from dlrun.model.clip import CLIP
@@ -166,7 +165,7 @@ def test_a_run_predicts_texts_of_any_kind(dlrun: Dlrun, train_once: Train) -> No
     assert ended.status == 0, ended.err
     assert result(Path("evaluated"))["metrics"]["test/loss"] == pytest.approx(metrics["test/loss"])
     assert Path("evaluated/similarity.png").exists()
-    pixels = picture(Combination("large", "red", "ring", "in the middle"), 8, np.random.default_rng(0))
+    pixels = cast(dict[str, torch.Tensor], load(image_size=8, train=1, test=1).train[0])["image"]
     PIL.Image.fromarray(pixels.permute(1, 2, 0).numpy()).save("photo.png")
     ended = dlrun("predict", "run=run", "input=photo.png", "classes=[a red ring,A Blue square]")
     assert ended.status == 0, ended.err
