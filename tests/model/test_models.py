@@ -74,6 +74,8 @@ NOT_FOR_ANY_IMAGE = {
     *("unet", "fcn", "fcn_plain"),  # give a class for every pixel
     *("text_cnn", "embedding_bag", "signal_cnn"),  # read no images
     "dcgan",  # has one output, and another network beside it
+    "diffusion_unet",  # gives the noise in an image
+    "clip",  # gives a vector, and reads texts
     "perceptron",  # has one output
     "finetuned",  # stands for any network, on the sizes of its weights
     "lipschitz_mlp",  # its constraints cannot be computed without values
