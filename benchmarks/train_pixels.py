@@ -112,8 +112,7 @@ def gan(epochs: int) -> list[float]:
 
 def unet(epochs: int) -> list[float]:
     """One loss at every pixel by hand."""
-    sizes = {"image_size": 32, "shape": [1, 32, 44], "digit_size": 14}
-    source = scattered_digits.load(None, source="digits", train=1200, test=100, **sizes).train
+    source = scattered_digits.load(None, 32, [1, 32, 44], "digits", digit_size=14, train=1200, test=100).train
     assert isinstance(source, TensorSource)
     images, masks = source.tensors["image"].float().div_(255).to(DEVICE), source.tensors["mask"].long().to(DEVICE)
     network = UNet(1, 32, 11, [16, 32, 64]).to(DEVICE)
