@@ -50,6 +50,7 @@ format:  ## let ruff fix and format the code
 
 bench:  ## the claims about speed, each against a peer (needs DLRUN_DATA, and: pip install 'dlrun[bench]')
 	$(PYTHON) -m benchmarks.train_mnist
+	$(PYTHON) -m benchmarks.train_pixels
 	$(PYTHON) -m benchmarks.checkpoint_cost
 	$(PYTHON) -m benchmarks.data_parallel
 	$(PYTHON) -m benchmarks.sweep_parallel

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from dlrun.command.reproduce import is_embedded
@@ -15,12 +17,14 @@ LONG = (
     "batch_sizes",
     "clip",
     "convmixer_digits",
+    "degradation_digits",
     "diffusion_digits",
     "explain_digits",
     "finetune_digits",
     "gan_digits",
     "gates",
     "gradient_descent",
+    "gradients_by_layer",
     "hinge",
     "imbalance",
     "init",
@@ -37,7 +41,9 @@ LONG = (
     "rnn_digits",
     "segmentation_digits",
     "siamese_digits",
+    "spoken_digits",
     "text_sentences",
+    "vanishing_gradients",
     "vit_digits",
     "xception_digits",
 )
@@ -51,6 +57,8 @@ def test_an_embedded_experiment_meets_its_claims(dlrun: Dlrun, name: str) -> Non
     found = experiment.read(name)
     if not is_embedded(found):
         pytest.skip("needs data from outside: dlrun reproduce runs it")
+    if name == "spoken_digits" and shutil.which("espeak-ng") is None:
+        pytest.skip("espeak-ng is not installed")
     ended = dlrun(found.verb, f"experiment={name}")
     assert ended.status == 0, ended.out + ended.err
     assert "NOT MET" not in ended.out

@@ -77,7 +77,7 @@ def pixels(image: Any, trained: Trained) -> Tensor:
     """
     dataset = trained.config.dataset
     if isinstance(image, (str, Path)):
-        return examples.of_files(examples.find(str(image)), trained.config).images
+        return examples.of_files(examples.find(str(image), trained.config), trained.config).images
     if isinstance(image, Image.Image):
         image = np.asarray(image.convert("L" if dataset.channels == 1 else "RGB"))
     if isinstance(image, np.ndarray):

@@ -46,7 +46,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     attack = build.attack(config) if config.get("attack") else None
     if attack and len(attack.radii) > 1:
         raise UserError(f"attack.eps={attack.radii}: expected one number for an explanation")
-    files = [] if config.input is None else examples.find(config.input)[: config.limit]
+    files = [] if config.input is None else examples.find(config.input, config)[: config.limit]
     trained = open_trained(config, run, with_data=not files)
     classifier(trained.task, "explain")
     names = trained.classes

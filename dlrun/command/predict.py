@@ -50,7 +50,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     if reads_text(config.dataset):
         return predict_texts(config, run)
     examples.need_images(config)
-    files = examples.find(config.input)
+    files = examples.find(config.input, config)
     trained = open_trained(config, run, with_data=False)
     if isinstance(trained.task, Segmentation):
         return masks(config, run, trained, files)

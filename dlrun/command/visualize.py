@@ -32,7 +32,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Draw as the config says, into the run's folder; returns what goes into ``result.json``."""
     examples.need_images(config)
     visualizer = build.visualizer(config)
-    files = examples.find(config.input)[:1] if visualizer.needs_image and config.input is not None else []
+    files = examples.find(config.input, config)[:1] if visualizer.needs_image and config.input is not None else []
     trained = open_trained(config, run, with_data=visualizer.needs_image and not files)
     dataset, image = trained.config.dataset, None
     if files:

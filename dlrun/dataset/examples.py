@@ -12,10 +12,11 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from dlrun import console
+from dlrun.dataset import image_file, sound_file, sounds
 from dlrun.dataset.data import input_shape, reads_text
 from dlrun.dataset.field import middle, to_unit
-from dlrun.dataset.folder_tree import image_files
-from dlrun.dataset.image_file import SUFFIXES, read_image
+from dlrun.dataset.folder_tree import files as files_in
+from dlrun.dataset.image_file import read_image
 from dlrun.errors import UserError
 from dlrun.paths import shown
 
@@ -53,26 +54,38 @@ def need_images(config: DictConfig) -> None:
         )
 
 
-def find(given: str | None) -> list[Path]:
-    """The image files that ``input`` names: one, or those in a folder and below.
+def find(given: str | None, config: DictConfig) -> list[Path]:
+    """The image files that ``input`` names: one, or those in a folder and below; sound files where the data is sound.
+
+    Args:
+        given: the ``input``.
+        config: the whole config.
 
     Raises:
         UserError: there are none.
     """
+    one, many, suffixes = ("an image", "images", image_file.SUFFIXES)
+    if is_sound(config):
+        one, many, suffixes = ("a .wav file", ".wav files", sound_file.SUFFIXES)
     if given is None:
-        raise UserError("input: none given; expected an image file or a folder of them")
+        raise UserError(f"input: none given; expected {one} or a folder of them")
     path = Path(given)
     if not path.exists():
-        raise UserError(f"input={shown(given)}: no such file or folder; expected an image or a folder of images")
+        raise UserError(f"input={shown(given)}: no such file or folder; expected {one} or a folder of {many}")
     if not path.is_dir():
         return [path]
     try:
-        found = image_files(path)
+        found = files_in(path, suffixes)
     except UserError as error:
         raise UserError(f"input={error}") from None
     if not found:
-        raise UserError(f"input={shown(given)}: no images in this folder; expected {', '.join(sorted(SUFFIXES))}")
+        raise UserError(f"input={shown(given)}: no {many} in this folder; expected {', '.join(sorted(suffixes))}")
     return found
+
+
+def is_sound(config: DictConfig) -> bool:
+    """Whether the pictures of the dataset are spectrograms."""
+    return bool(config.dataset.source.get("form") == "spectrogram")
 
 
 def read(files: list[Path], config: DictConfig) -> Iterator[tuple[list[Path], Tensor]]:
@@ -93,6 +106,8 @@ def read(files: list[Path], config: DictConfig) -> Iterator[tuple[list[Path], Te
 
     def one(file: Path) -> Tensor | None:
         try:
+            if is_sound(config):
+                return sounds.picture(file, dataset.image_size, dataset.source.rate, dataset.source.seconds)
             image = read_image(file, dataset.channels, side if is_square else (height, width))
         except UserError as error:
             if len(files) == 1:

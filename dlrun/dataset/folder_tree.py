@@ -1,9 +1,9 @@
-"""Folders of images as they lie on people's disks: which are splits, which are classes, which files are images."""
+"""Folders as they lie on people's disks: which are splits, which are classes, which files are images or others."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -24,7 +24,12 @@ LISTED = 5  # names in a message
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files in a folder and below, sorted.
+    """The image files in a folder and below, as :func:`files`."""
+    return files(folder, SUFFIXES)
+
+
+def files(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """The files of some suffixes in a folder and below, sorted.
 
     Links are followed, but none twice and none upward. What is hidden is left out, and so is what is no regular file,
     with a line; a link that leads nowhere is kept, so that reading it says so.
@@ -42,21 +47,21 @@ def image_files(folder: Path) -> list[Path]:
             continue
         seen.add(real)
         for entry in _visible(place):
-            kind = _kind(entry)
+            kind = _kind(entry, suffixes)
             if kind == "folder":
                 if not (entry.is_symlink() and Path(real).is_relative_to(os.path.realpath(entry))):
                     to_look.append(entry.path)
-            elif kind == "image":
+            elif kind == "file":
                 found.append(Path(entry))
             elif kind == "odd":
                 console.say(f"warning: {shown(entry.path)}: no regular file; it is left out")
     return sorted(found)
 
 
-def splits(root: Path) -> dict[str, Path]:
+def splits(root: Path, suffixes: Collection[str] = SUFFIXES) -> dict[str, Path]:
     """The folders ``train``, ``val`` and ``test`` in a folder, by these names; the folder itself as ``train`` without.
 
-    They may be called as in :data:`SPLITS`. A folder ``train`` beside others that holds images itself is a class.
+    They may be called as in :data:`SPLITS`. A folder ``train`` beside others that holds files itself is a class.
 
     Raises:
         UserError: it cannot be told, one of them is there twice, or ``train`` is missing.
@@ -67,7 +72,7 @@ def splits(root: Path) -> dict[str, Path]:
         named = [
             folder
             for folder in named
-            if {_kind(entry) for entry in _visible(folder)} & {"folder", "image"} == {"folder"}
+            if {_kind(entry, suffixes) for entry in _visible(folder)} & {"folder", "file"} == {"folder"}
         ]
     if not named:
         return {"train": root}
@@ -81,7 +86,7 @@ def splits(root: Path) -> dict[str, Path]:
             f"{shown(root)}: a folder {named[0].name} and no folder train; expected one beside it, or classes alone"
         )
     others = [folder for folder in inside if folder not in named]
-    if others and len(found) == 1 and any(map(image_files, others)):
+    if others and len(found) == 1 and any(files(folder, suffixes) for folder in others):
         raise UserError(
             f"{shown(root)}: {found['train'].name} may be a split, or a class beside {listed(others)};"
             " expected no other folders beside a split, or another name for the class",
@@ -118,12 +123,12 @@ def _folders(folder: Path) -> list[Path]:
     return [Path(entry) for entry in _visible(folder) if _kind(entry) == "folder"]
 
 
-def _kind(entry: os.DirEntry[str]) -> Literal["folder", "image", "odd", "other"]:
-    """What an entry of a folder is; odd is what is called like an image and would hang who reads it."""
-    is_image = Path(entry.name).suffix.lower() in SUFFIXES
+def _kind(entry: os.DirEntry[str], suffixes: Collection[str] = ()) -> Literal["folder", "file", "odd", "other"]:
+    """What an entry of a folder is: odd is what is called like a file of these suffixes and would hang who reads it."""
+    is_file = Path(entry.name).suffix.lower() in suffixes
     with suppress(OSError):  # a circle of links
         if entry.is_dir():
             return "folder"
-        if is_image and not entry.is_file() and os.path.exists(entry):
+        if is_file and not entry.is_file() and os.path.exists(entry):
             return "odd"
-    return "image" if is_image else "other"
+    return "file" if is_file else "other"

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import torch
 from torch import Tensor
 
-from dlrun import console
-from dlrun.dataset import folder_tree
+from dlrun.dataset import class_folders
 from dlrun.dataset.batch import Batch
-from dlrun.dataset.image_file import check_header, read_image
+from dlrun.dataset.image_file import SUFFIXES, check_header, read_image
 from dlrun.dataset.image_side import moderate
-from dlrun.dataset.source import Splits, stratified
-from dlrun.errors import UserError
-from dlrun.paths import shown
+from dlrun.dataset.source import Splits
 
-NAMED = 3  # of the files that are left out
-SKIP = "; dataset.on_error=skip leaves such files out"
+KIND = class_folders.Kind("images", "photo.jpg", SUFFIXES)
 
 
 @dataclass
@@ -44,7 +38,7 @@ class FileSource:
         Raises:
             UserError: the file cannot be decoded.
         """
-        with _in_root(SKIP):
+        with class_folders.in_root(class_folders.SKIP):
             image = read_image(self.paths[index], self.channels, self.image_size)
         return {"image": image, "target": self.targets[index]}
 
@@ -81,79 +75,19 @@ def load(
         UserError: no such folder, no images, fewer than two classes, a split with a class that training does not
             have, or a file that is no readable image.
     """
-    folder = Path(root)
-    if not folder.is_dir():
-        raise UserError(f"dataset.root={shown(root)}: no such folder; expected one folder of images for each class")
-    with _in_root():
-        places = folder_tree.splits(folder)
-        classes = list(folder_tree.classes(places["train"]))
-    if len(classes) < 2:
-        found = f"one class ({classes[0]})" if classes else "no class folders"
-        top = shown(places["train"])
-        raise UserError(f"dataset.root={shown(root)}: {found} in {top}; expected two or more folders of images")
-    sources = {split: _files(place, classes, image_size or 0, channels) for split, place in places.items()}
-    if image_size is None:
-        image_size = moderate(sources["train"].paths)
-        sources = {split: replace(source, image_size=image_size) for split, source in sources.items()}
-    for split, source in sources.items():
+    classes, found = class_folders.find(root, KIND)
+    size = moderate(found["train"].paths) if image_size is None else image_size
+    for split, files in found.items():
         if on_error == "skip":
-            sources[split] = _readable(source)
+            found[split] = class_folders.readable(files, partial(read_image, channels=channels, image_size=size))
         else:
             with ThreadPoolExecutor() as pool:
-                list(pool.map(_check_header, source.paths))
-    if "test" not in sources:
-        rest, held_out = stratified(sources["train"].targets, test_fraction, seed)
-        sources["test"] = sources["train"].subset(held_out)
-        sources["train"] = sources["train"].subset(rest)
-    return Splits(sources["train"], sources["test"], classes, sources.get("val"), image_size=image_size)
-
-
-def _files(folder: Path, classes: list[str], image_size: int, channels: int) -> FileSource:
-    """The files of a split."""
-    with _in_root():
-        found = folder_tree.classes(folder)
-    if unknown := found.keys() - set(classes):
-        names = folder_tree.listed(sorted(unknown))
-        raise UserError(f"dataset.root: {shown(folder)} has classes that training lacks: {names}")
-    paths, targets = [], []
-    with _in_root():
-        for target, name in enumerate(classes):
-            inside = sorted(path for place in found.get(name, []) for path in folder_tree.image_files(place))
-            paths += inside
-            targets += [target] * len(inside)
-    if not paths:
-        raise UserError(f"dataset.root: no images in {shown(folder)}; expected files such as {classes[0]}/photo.jpg")
-    return FileSource(paths, torch.tensor(targets), image_size, channels)
+                list(pool.map(_check_header, files.paths))
+    found = class_folders.tested(found, test_fraction, seed)
+    sources = {split: FileSource(files.paths, files.targets, size, channels) for split, files in found.items()}
+    return Splits(sources["train"], sources["test"], classes, sources.get("val"), image_size=size)
 
 
 def _check_header(path: Path) -> None:
-    with _in_root(SKIP):
+    with class_folders.in_root(class_folders.SKIP):
         check_header(path)
-
-
-@contextmanager
-def _in_root(remedy: str = "") -> Iterator[None]:
-    """Say of what cannot be read where it comes from, and what to do."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"dataset.root: {error}{remedy}") from None
-
-
-def _readable(source: FileSource) -> FileSource:
-    """The source without the files that cannot be decoded; says how many they are, and names the first."""
-
-    def fault(path: Path) -> str:
-        try:
-            read_image(path, source.channels, source.image_size)
-        except UserError as error:
-            return str(error)
-        return ""
-
-    with ThreadPoolExecutor() as pool:
-        faults = list(pool.map(fault, source.paths))
-    found = list(filter(None, faults))
-    if found:
-        named = "; ".join(found[:NAMED]) + (f"; and {len(found) - NAMED} more" if len(found) > NAMED else "")
-        console.say(f"warning: dataset.root: {len(found)} of {len(faults)} files left out: {named}")
-    return source.subset(torch.tensor([not fault for fault in faults]).nonzero().flatten())

@@ -22,7 +22,7 @@ def draw(folder: Path) -> None:
 
     rows = [row for row in table_rows(folder) if row["status"] == "completed"]
     shared = set.intersection(*(set(row["overrides"]) for row in rows)) if rows else set()
-    labels = {row["job"]: ", ".join(text for text in row["overrides"] if text not in shared) for row in rows}
+    labels = {row["job"]: ", ".join(_brief(text) for text in row["overrides"] if text not in shared) for row in rows}
     figures = {}
     for name in sorted({file.stem for file in folder.glob(f"*/{curve.FOLDER}/*.csv")}):
         found = {label: curve.read(folder / job / curve.FOLDER / f"{name}.csv") for job, label in labels.items()}
@@ -92,8 +92,8 @@ def repeats(rows: list[dict[str, Any]], swept: list[str]) -> dict[str, Figure]:
         grouped: dict[str, dict[str, dict[str, list[float]]]] = {}
         for row, setting in zip(rows, settings, strict=True):
             if metric in row["metrics"]:
-                label = ", ".join(_short(key, setting) for key in others if key != panel)
-                lines = grouped.setdefault("" if panel is None else _short(panel, setting), {})
+                label = ", ".join(_brief(f"{key}={setting[key]}") for key in others if key != panel)
+                lines = grouped.setdefault("" if panel is None else _brief(f"{panel}={setting[panel]}"), {})
                 lines.setdefault(label, {}).setdefault(setting[axis], []).append(row["metrics"][metric])
         if grouped:
             panels = {
@@ -106,8 +106,10 @@ def repeats(rows: list[dict[str, Any]], swept: list[str]) -> dict[str, Figure]:
     return found
 
 
-def _short(key: str, setting: dict[str, str]) -> str:
-    return f"{key.rpartition('.')[2]}={setting[key]}"
+def _brief(override: str) -> str:
+    """An override without the sections of its key: ``depth=20`` of ``model.depth=20``."""
+    key, _, value = override.partition("=")
+    return f"{key.rpartition('.')[2]}={value}"
 
 
 def _interval(values: list[float]) -> tuple[float, float]:

@@ -60,6 +60,11 @@ class GAN(Task):
     Args:
         loss: unused; the players have their own.
         num_classes: of the dataset; unused.
+        r1: weight of the discriminator's squared gradient at real images in its loss, halved (Mescheder et al. 2018);
+            0 leaves it out.
+
+    Raises:
+        ValueError: the weight is negative.
     """
 
     needs = ("image",)
@@ -67,6 +72,12 @@ class GAN(Task):
     in_one_piece = True
     monitor = "val/pixel_distance"
     higher_is_better = {"discriminator_loss": False, "generator_loss": False, "pixel_distance": False}  # noqa: RUF012
+
+    def __init__(self, loss: nn.Module, num_classes: int, r1: float = 0.0) -> None:
+        if r1 < 0:
+            raise ValueError(f"r1={r1}: expected 0 or more")
+        super().__init__(loss, num_classes)
+        self.r1 = r1
 
     def prepare(self, net: Net, batch: Batch, clock: Clock) -> Batch:
         """The batch with ``noise``, as many numbers as the network's ``latent``: in every evaluation the same."""
@@ -81,12 +92,21 @@ class GAN(Task):
         if player == "generator":
             logits = net(samples)
             return Forward(F.binary_cross_entropy_with_logits(logits, torch.ones_like(logits)), samples)
-        real, made = net(batch["image"]), net(samples.detach())
+        images = batch["image"].detach().requires_grad_(self._punishes)
+        real, made = net(images), net(samples.detach())
         losses = [
             F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, goal))
             for logits, goal in ((real, 1.0), (made, 0.0))
         ]
-        return Forward(losses[0] + losses[1], samples)
+        if self._punishes:
+            (gradient,) = torch.autograd.grad(real.sum(), images, create_graph=True)
+            losses.append(self.r1 / 2 * gradient.square().flatten(1).sum(dim=1).mean())
+        return Forward(sum(losses[1:], losses[0]), samples)
+
+    @property
+    def _punishes(self) -> bool:
+        """Whether R1 is a part of the loss: in an evaluation nobody asks for gradients."""
+        return self.r1 > 0 and torch.is_grad_enabled()
 
     def evaluate(self, net: Net, batch: Batch) -> Forward:
         """The generator's loss, and the samples; the discriminator's loss is a metric of the batch."""

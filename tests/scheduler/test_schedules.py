@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import (
     CosineAnnealingWarmRestarts,
     LinearLR,
     LRScheduler,
+    MultiStepLR,
     OneCycleLR,
     ReduceLROnPlateau,
     SequentialLR,
@@ -21,6 +22,7 @@ from torch.optim.lr_scheduler import (
 
 from dlrun.scheduler.constant import Constant
 from dlrun.scheduler.cosine import Cosine
+from dlrun.scheduler.multi_step import MultiStep
 from dlrun.scheduler.one_cycle import OneCycle
 from dlrun.scheduler.plateau import Plateau
 from dlrun.scheduler.schedule import Schedule
@@ -55,6 +57,13 @@ def test_constant_is_one_throughout() -> None:
 def test_step_matches_torch(every: int, gamma: float, steps_per_epoch: int) -> None:
     expected = of_torch(lambda optimizer: StepLR(optimizer, every, gamma), 120, every=steps_per_epoch)
     assert of_dlrun(Step(every, gamma), 120, steps_per_epoch) == pytest.approx(expected, rel=1e-9, abs=0)
+
+
+def test_chosen_steps_match_torch_and_rise() -> None:
+    expected = of_torch(lambda optimizer: MultiStepLR(optimizer, [2, 3, 7], 0.5), 60, every=6)
+    assert of_dlrun(MultiStep([2, 3, 7], 0.5), 60, 6) == pytest.approx(expected, rel=1e-9, abs=0)
+    with pytest.raises(ValueError, match=r"^milestones=\[3, 3\]: expected rising numbers of epochs, 1 or more$"):
+        MultiStep([3, 3])
 
 
 @pytest.mark.parametrize(("steps", "final"), [(1, 0.0), (2, 0.0), (97, 0.0), (1000, 0.05)])

@@ -96,6 +96,39 @@ def test_a_step_is_a_turn_of_the_discriminator_and_one_of_the_generator() -> Non
         assert torch.equal(value, model.network.get_parameter(name)), name
 
 
+def test_r1_is_the_squared_gradient_at_real_images_and_nothing_in_an_evaluation() -> None:
+    torch.manual_seed(0)
+    network = nn.Module()
+    network.generator, network.discriminator = nn.Sequential(nn.Unflatten(1, (1, 2, 2))), nn.Flatten()
+    linear = nn.Linear(4, 1)
+    network.forward = lambda images: linear(images.flatten(1)) ** 2
+    model = Normalized(network, None, None)
+    batch = {"image": torch.rand(5, 1, 2, 2), "noise": torch.randn(5, 4)}
+    plain, punished = (
+        GAN(nn.MSELoss(), 10, r1=weight).loss(model, batch, "discriminator").loss for weight in (0.0, 3.0)
+    )
+    slopes = 2 * linear(batch["image"].flatten(1)) * linear.weight
+    torch.testing.assert_close(punished - plain, 1.5 * slopes.square().sum(dim=1).mean())
+    torch.autograd.backward(punished)
+    assert not batch["image"].requires_grad
+    with torch.no_grad():
+        assert torch.equal(GAN(nn.MSELoss(), 10, r1=3.0).loss(model, batch, "discriminator").loss, plain)
+    with pytest.raises(ValueError, match="r1=-1: expected 0 or more"):
+        GAN(nn.MSELoss(), 10, r1=-1)
+
+
+def test_r1_with_replicas_continues_to_the_same_bits(dlrun: Dlrun) -> None:
+    quick = ("scheduler=constant", "trainer.epochs=2", "callback.curves=null", "callback.tensorboard=null")
+    words = (*SMALL, *quick, "task.r1=0.5", "trainer.replicas=2")
+    assert dlrun("train", *words, "hydra.run.dir=whole").status == 0
+    assert dlrun("train", *words, "trainer.epochs=1", "hydra.run.dir=parts").status == 0
+    assert dlrun("train", "run=parts", "trainer.epochs=2").status == 0
+    whole, parts = (
+        torch.load(f"{name}/checkpoints/last.pt", weights_only=True)["model"] for name in ("whole", "parts")
+    )
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+
+
 def test_a_training_writes_both_losses_and_continues_to_the_same_bits(dlrun: Dlrun) -> None:
     constant = (*SMALL, "scheduler=constant")
     ended = dlrun("train", *constant, "hydra.run.dir=whole")
