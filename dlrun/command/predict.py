@@ -17,6 +17,7 @@ from dlrun.command.predict_masks import masks
 from dlrun.command.predict_texts import predict_texts
 from dlrun.config.targets import check_targets
 from dlrun.dataset import examples
+from dlrun.dataset.data import reads_text
 from dlrun.figure.image_grid import image_grid
 from dlrun.figure.text import percent
 from dlrun.model.inference import inference
@@ -40,7 +41,7 @@ class Prediction(NamedTuple):
 def main(config: DictConfig, run: Run) -> dict[str, Any]:
     """Predict as the config says, into the run's folder; returns what goes into ``result.json``."""
     check_targets(config)
-    if config.dataset.get("words") is not None:
+    if reads_text(config.dataset):
         return predict_texts(config, run)
     examples.need_images(config)
     files = examples.find(config.input)

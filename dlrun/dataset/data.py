@@ -73,9 +73,14 @@ def input_shape(config: Any) -> tuple[int, ...]:
     return tuple(config.get("shape") or (config.channels, config.image_size, config.image_size))
 
 
+def reads_text(config: Any) -> bool:
+    """Whether the network reads texts, by the ``dataset`` section: where images have captions, it is they that do."""
+    return config.get("words") is not None and len(input_shape(config)) == 1
+
+
 def input_type(config: Any) -> torch.dtype:
     """The type of what the network reads, by the ``dataset`` section: int64 for the words of a text, else float32."""
-    return torch.float32 if config.get("words") is None else torch.int64
+    return torch.int64 if reads_text(config) else torch.float32
 
 
 def need_numbers(config: Any) -> None:
@@ -84,7 +89,7 @@ def need_numbers(config: Any) -> None:
     Raises:
         UserError: it does.
     """
-    if config.dataset.get("words") is not None and config.get("attack") is not None:
+    if reads_text(config.dataset) and config.get("attack") is not None:
         raise UserError("attack: moves inputs a little, and the words of a text cannot be; expected images or points")
 
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from dlrun import console
-from dlrun.dataset.data import input_shape
+from dlrun.dataset.data import input_shape, reads_text
 from dlrun.dataset.field import middle, to_unit
 from dlrun.dataset.folder_tree import image_files
 from dlrun.dataset.image_file import SUFFIXES, read_image
@@ -42,7 +42,7 @@ def need_images(config: DictConfig) -> None:
         UserError: what the network reads is no image.
     """
     dataset = config.dataset
-    if dataset.get("words") is not None:
+    if reads_text(dataset):
         raise UserError(f"run={config.run}: {config.verb} needs images; the examples of this dataset are texts")
     shape = input_shape(dataset)
     if len(shape) != 3 or shape[0] not in (1, 3):

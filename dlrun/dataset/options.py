@@ -72,7 +72,7 @@ class DatasetOptions(Section):
     shape: Annotated[list[int] | None, COUNTED] = None
     """Of what the network reads, such as [channels, height, width]."""
     words: Annotated[Positive | None, COUNTED] = None
-    """Most words of a vocabulary; None where the network reads no text."""
+    """Most words of a vocabulary; None where there are no texts."""
     image_size: Annotated[Side | None, COUNTED]
     """Pixels; images of another size are resized once."""
     resize_size: Annotated[Side | None, COUNTED]
