@@ -24,7 +24,7 @@ TITLE = "Words, and those with the most similar vectors (cosine)"
 
 
 class Words(Callback):
-    """``nearest_words.csv``, its figure, and the vectors on TensorBoard's projector; nothing but for texts with classes.
+    """``nearest_words.csv``, its figure, and the vectors on TensorBoard's projector, of texts with classes.
 
     Args:
         words: whose neighbours to show; None takes of each class the word that tells most of it.

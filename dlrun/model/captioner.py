@@ -36,7 +36,7 @@ class Captioner(Writer):
         channels: int,
         image_size: int,
         words: int | None,
-        length: int,
+        length: int | None,
         widths: Sequence[int] = (32, 64, 64),
         hidden: int = 128,
         width: int = 32,
@@ -45,7 +45,7 @@ class Captioner(Writer):
     ) -> None:
         super().__init__()
         side = image_size >> len(widths)
-        if words is None:
+        if words is None or length is None:
             raise ValueError("captioner writes captions, and the dataset has none; expected dataset=shapes")
         if not widths or side < 2:
             raise ValueError(

@@ -32,8 +32,8 @@ class Seq2Seq(Writer):
 
     def __init__(
         self,
-        words: int,
-        shape: Sequence[int],
+        words: int | None,
+        shape: Sequence[int] | None,
         hidden: int = 128,
         width: int = 32,
         cell: Literal["gru", "lstm"] = "lstm",

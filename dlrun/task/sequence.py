@@ -16,7 +16,8 @@ from dlrun.task.task import Forward, Net, Scores, Task, plain
 
 def counted(wanted: Tensor) -> Tensor:
     """Which places of sequences, int (B, L), count: all up to their end, and it, bool (B, L)."""
-    return (wanted == END).cumsum(dim=1) <= 1
+    ends = wanted == END
+    return ends.cumsum(dim=1) == ends
 
 
 def cut(written: Tensor) -> Tensor:
