@@ -10,9 +10,11 @@ from tests.conftest import Dlrun
 
 LONG = (
     "activations",
+    "addition",
     "adversarial_digits",
     "autoencoder_digits",
     "batch_sizes",
+    "captioning",
     "convmixer_digits",
     "explain_digits",
     "finetune_digits",
@@ -32,6 +34,7 @@ LONG = (
     "perceptron",
     "polygons",
     "resnet_parameters",
+    "reversal",
     "rnn_digits",
     "segmentation_digits",
     "siamese_digits",

@@ -19,20 +19,15 @@ Aligned = tuple[Sequence[str], Sequence[str], Tensor]
 
 
 def alignments(found: Sequence[Aligned]) -> Figure:
-    """Draw for each text a map of weights: a row for each letter written, a column for each letter read."""
-    columns = min(len(found), 2)
-    rows = -(-len(found) // columns)
-    most = max(len(written) for _, written, _ in found)
+    """Draw a map of weights for each of a few texts: a row for each letter written, a column for each letter read."""
     title = "Where the decoder looks (columns) while it writes each letter (rows)"
-    figure, axes = slide(title, rows, columns, height=0.8 + rows * max(1.6, min(0.24 * most + 0.5, 3.6)))
-    for plot, (read, written, weights) in zip(axes, found, strict=False):
+    figure, axes = slide(title, columns=len(found))
+    for plot, (read, written, weights) in zip(axes, found, strict=True):
         shown = plot.imshow(weights.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
         plot.set_xticks(range(len(read)), read, fontsize=10)
         plot.set_yticks(range(len(written)), [letter or END for letter in written], fontsize=10)
         plot.xaxis.tick_top()
         plot.tick_params(length=0)
-    for plot in axes[len(found) :]:
-        plot.axis("off")
     bar = figure.colorbar(shown, ax=axes, fraction=0.03, pad=0.02, format=PercentFormatter(1))
     bar.set_label(f"weight of a letter; {END} is the end")
     return figure

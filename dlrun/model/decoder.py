@@ -24,6 +24,8 @@ class Memory(NamedTuple):
     """What it may look at, float (B, S, features)."""
     there: Tensor | None = None
     """Which of the places hold something, bool (B, S), one of each row or more; None for all."""
+    keys: Tensor | None = None
+    """What the places are found by, float (B, S, features); None for what they are."""
 
 
 class Written(NamedTuple):
@@ -91,7 +93,8 @@ class Decoder(nn.Module):
         found, state = self.rnn(self.embedding(before), state)
         if not self.attends:
             return Written(self.head(found), found.new_zeros(*found.shape[:2], memory.places.shape[1])), state
-        seen, weights = attend(self.query(found), self.key(memory.places), memory.places, memory.there)
+        keys = self.key(memory.places if memory.keys is None else memory.keys)
+        seen, weights = attend(self.query(found), keys, memory.places, memory.there)
         found = self.combine(torch.cat([found, seen], dim=2)).tanh()
         return Written(self.head(found), weights), state
 

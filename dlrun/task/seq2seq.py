@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from dlrun.record.recorder import Recorder
 
-PANELS = 4
+PANELS = 2
 """Questions whose attention is drawn."""
 AXES = ("letters of the question", "share of answers that are right")
 

@@ -101,10 +101,13 @@ def test_the_encoder_equals_lstm_cells_in_both_directions() -> None:
 def test_a_captioner_looks_at_every_position() -> None:
     model = captioner()
     written = model.greedy(torch.rand(2, 3, 8, 8), 6)
-    assert written.weights.shape == (2, 6, 4)
+    assert written.weights.shape == (2, 6, 16)
     assert written.logits.shape == (2, 6, 9)
-    shifted = model.encode(torch.zeros(1, 3, 8, 8)).places[0]
-    assert not torch.allclose(shifted[0], shifted[3])  # the same pixels at another place
+    memory = model.encode(torch.zeros(1, 3, 8, 8))
+    assert memory.keys is not None
+    inside = memory.keys[0].view(4, 4, -1)[1:3, 1:3].flatten(0, 1)
+    torch.testing.assert_close(inside, inside[:1].expand(4, -1))  # found by what is there, the same everywhere
+    assert not torch.allclose(memory.places[0, 5], memory.places[0, 6])  # and what is read says where
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_a_captioner_looks_at_every_position() -> None:
         (lambda: Seq2Seq(9, [6], hidden=7), "hidden=7: expected an even number"),
         (lambda: Seq2Seq(None, [1, 8, 8]), "seq2seq reads texts"),
         (lambda: Captioner(3, 8, None, 6), "captioner writes captions"),
-        (lambda: Captioner(3, 8, 9, 6), "leave 1x1 of 8x8 pixels"),
+        (lambda: Captioner(3, 4, 9, 6), "leave 1x1 of 4x4 pixels"),
     ],
 )
 def test_what_cannot_be_is_refused(make: Any, message: str) -> None:
