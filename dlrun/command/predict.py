@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dlrun import build, console, interrupt
 from dlrun.command.classifier import classifier
+from dlrun.command.predict_captions import describe
 from dlrun.command.predict_masks import masks
 from dlrun.command.predict_texts import predict_texts
 from dlrun.config.targets import check_targets
@@ -24,6 +25,7 @@ from dlrun.model.inference import inference
 from dlrun.model.logits import class_logits
 from dlrun.paths import shown
 from dlrun.run.folder import Run
+from dlrun.task.captioning import Captioning
 from dlrun.task.segmentation import Segmentation
 from dlrun.trained import open_trained
 
@@ -48,6 +50,8 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     trained = open_trained(config, run, with_data=False)
     if isinstance(trained.task, Segmentation):
         return masks(config, run, trained, files)
+    if isinstance(trained.task, Captioning):
+        return describe(config, run, trained, files)
     classifier(trained.task, "predict")
     predictions: list[Prediction] = []
     shown: list[Tensor] = []

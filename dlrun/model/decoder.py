@@ -76,7 +76,7 @@ class Decoder(nn.Module):
     def greedy(self, memory: Memory, length: int) -> Written:
         """So many numbers, each after the most probable one."""
         state, steps = self._begin(memory), list[Written]()
-        number = torch.full((len(memory.summary), 1), END, device=memory.summary.device)
+        number = torch.full_like(memory.summary[:, :1], END, dtype=torch.int64)
         for _ in range(length):
             written, state = self._step(number, state, memory)
             number = written.logits.argmax(dim=2)
@@ -92,7 +92,8 @@ class Decoder(nn.Module):
         """What follows numbers, int64 (B, T), from a state; and the next state."""
         found, state = self.rnn(self.embedding(before), state)
         if not self.attends:
-            return Written(self.head(found), found.new_zeros(*found.shape[:2], memory.places.shape[1])), state
+            nowhere = memory.places.new_zeros(found.shape[0], found.shape[1], memory.places.shape[1])
+            return Written(self.head(found), nowhere), state
         keys = self.key(memory.places if memory.keys is None else memory.keys)
         seen, weights = attend(self.query(found), keys, memory.places, memory.there)
         found = self.combine(torch.cat([found, seen], dim=2)).tanh()

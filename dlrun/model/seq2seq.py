@@ -55,7 +55,7 @@ class Seq2Seq(Writer):
         lengths = (inputs != 0).sum(dim=1).clamp(min=1)
         packed = pack_padded_sequence(self.embedding(inputs), lengths.cpu(), batch_first=True, enforce_sorted=False)
         states, last = self.encoder(packed)
-        hidden = last[0] if isinstance(last, tuple) else last
         places, _ = pad_packed_sequence(states, batch_first=True, total_length=inputs.shape[1])
+        hidden = last[0] if isinstance(last, tuple) else last
         there = torch.arange(inputs.shape[1], device=inputs.device) < lengths.unsqueeze(1)
         return Memory(self.bridge(hidden.transpose(0, 1).flatten(1)).tanh(), places, there)
