@@ -18,6 +18,7 @@ TASKS = {
     "captioning": (
         "model=captioner",
         "model.widths=[4,4]",
+        "model.pools=1",
         "model.hidden=8",
         "dataset=shapes",
         "dataset.source.train=70",

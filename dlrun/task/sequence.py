@@ -11,7 +11,7 @@ from dlrun.dataset.batch import Batch, inputs
 from dlrun.errors import UserError
 from dlrun.model.decoder import END, Writer
 from dlrun.model.normalized import Normalized
-from dlrun.task.task import Forward, Net, Scores, Task, plain
+from dlrun.task.task import Clock, Forward, Net, Scores, Task, plain
 
 
 def counted(wanted: Tensor) -> Tensor:
@@ -87,6 +87,10 @@ class Sequence(Task):
     def __init__(self, loss: nn.Module, num_classes: int, words: int | None = None) -> None:
         super().__init__(loss, num_classes)
         self.words = words
+
+    def prepare(self, net: Net, batch: Batch, clock: Clock) -> Batch:
+        """A batch of its own, to which an evaluation adds."""
+        return dict(batch)
 
     def loss(self, net: Net, batch: Batch, player: str = "") -> Forward:
         """The loss with teacher forcing, and those logits."""

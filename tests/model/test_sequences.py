@@ -25,7 +25,7 @@ def seq2seq(**options: Any) -> Seq2Seq:
 
 def captioner() -> Captioner:
     torch.manual_seed(0)
-    return Captioner(channels=3, image_size=8, words=9, length=6, widths=[4, 5], hidden=8, width=4).eval()
+    return Captioner(channels=3, image_size=8, words=9, length=6, widths=[4, 5], pools=1, hidden=8, width=4).eval()
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -108,6 +108,7 @@ def test_a_captioner_looks_at_every_position() -> None:
     inside = memory.keys[0].view(4, 4, -1)[1:3, 1:3].flatten(0, 1)
     torch.testing.assert_close(inside, inside[:1].expand(4, -1))  # found by what is there, the same everywhere
     assert not torch.allclose(memory.places[0, 5], memory.places[0, 6])  # and what is read says where
+    torch.testing.assert_close(memory.places[0, :, 5:], memory.keys[0, :, :5].amax(dim=0).expand(16, -1))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_a_captioner_looks_at_every_position() -> None:
         (lambda: Seq2Seq(9, [6], hidden=7), "hidden=7: expected an even number"),
         (lambda: Seq2Seq(None, [1, 8, 8]), "seq2seq reads texts"),
         (lambda: Captioner(3, 8, None, 6), "captioner writes captions"),
-        (lambda: Captioner(3, 4, 9, 6), "leave 1x1 of 4x4 pixels"),
+        (lambda: Captioner(3, 4, 9, 6), "pools=2: 3 stages leave 1x1 of 4x4 pixels"),
     ],
 )
 def test_what_cannot_be_is_refused(make: Any, message: str) -> None:

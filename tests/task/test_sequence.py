@@ -7,15 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.transforms.functional import to_pil_image
 
+from dlrun.dataset import shapes
+from dlrun.dataset.source import TensorSource
 from dlrun.errors import UserError
 from dlrun.model.normalized import Normalized
 from dlrun.model.seq2seq import Seq2Seq as Network
 from dlrun.task.captioning import Captioning
 from dlrun.task.seq2seq import Seq2Seq
 from dlrun.task.sequence import counted, cut
+from dlrun.task.task import Clock
 from tests.conftest import Dlrun, Train, result
 
 QUESTIONS = torch.tensor([[4, 2, 7, 0, 0], [3, 3, 5, 6, 0], [8, 0, 0, 0, 0]])
@@ -34,7 +39,7 @@ ADDITION = (
     *("dataset.source.train=60", "dataset.source.test=20", *COMMON),
 )
 CAPTIONS = (
-    *("task=captioning", "dataset=shapes", "model=captioner", "model.hidden=8", "model.widths=[4,4]"),
+    *("task=captioning", "dataset=shapes", "model=captioner", "model.hidden=8", "model.widths=[4,4]", "model.pools=1"),
     *("dataset.image_size=16", "dataset.source.train=60", "dataset.source.test=20", *COMMON),
 )
 
@@ -79,6 +84,11 @@ def test_padding_changes_neither_loss_nor_measures() -> None:
     torch.testing.assert_close(one.loss, mean, rtol=1e-5, atol=1e-6)
 
 
+def table(run: Path) -> list[dict[str, str]]:
+    with (run / "predictions.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
 def logits_of(numbers: Tensor) -> Tensor:
     return F.one_hot(numbers, 9).float()
 
@@ -109,6 +119,14 @@ def test_an_exact_match_is_the_same_with_teacher_forcing_and_without() -> None:
     assert float(forced["exact_match"]) == float(greedy["exact_match"])
 
 
+def test_processes_that_share_a_batch_have_its_attention() -> None:
+    net, task = network(), Seq2Seq(nn.CrossEntropyLoss(), 9, 9)
+    part = dict(BATCH)
+    prepared = task.prepare(net, part, Clock())
+    task.evaluate(net, prepared)
+    assert prepared.keys() - part.keys() == {"attention"}  # only what is new is sent to the others
+
+
 def test_combinations_held_out_are_measured_apart() -> None:
     task = Captioning(nn.CrossEntropyLoss(), 25, 9)
     wrong = ANSWERS.clone()
@@ -133,14 +151,35 @@ def test_a_run_draws_what_it_looked_at_and_is_evaluated(
 ) -> None:
     run = train_once(*settings, "hydra.run.dir=whole")
     assert (run / "figures" / "attention.png").exists()
-    with (run / "predictions.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
+    rows = table(run)
     found = result(run)["metrics"]
     assert sum(int(row["correct"]) for row in rows) / len(rows) == pytest.approx(found["test/exact_match"])
     ended = dlrun("evaluate", "run=whole", "hydra.run.dir=measured")
     assert ended.status == 0, ended.err
     again = result(Path("measured"))["metrics"]
     assert {name: again[name] for name in again} == pytest.approx({name: found[name] for name in again}, abs=1e-6)
+
+
+def test_a_picture_is_described_as_in_the_test(dlrun: Dlrun, train_once: Train) -> None:
+    run = train_once(*CAPTIONS, "hydra.run.dir=whole")
+    held_out = OmegaConf.load(run / "config.yaml").dataset.source.held_out
+    drawn = shapes.load(16, train=60, test=20, held_out=list(held_out)).test
+    assert isinstance(drawn, TensorSource)
+    Path("pictures").mkdir()
+    for number in (3, 12):
+        to_pil_image(drawn.tensors["image"][number]).save(f"pictures/{number:02}.png")
+    ended = dlrun("predict", "run=whole", "input=pictures", "hydra.run.dir=described")
+    assert ended.status == 0, ended.err
+    written, described = (table(Path(name)) for name in ("whole", "described"))
+    assert [row["caption"] for row in described] == [written[number]["written"] for number in (3, 12)]
+    assert Path("described/predictions.png").exists()
+
+
+def test_what_depends_on_lengths_is_exported_as_weights_alone(dlrun: Dlrun, train_once: Train) -> None:
+    train_once(*ADDITION, "hydra.run.dir=whole")
+    ended = dlrun("export", "run=whole", "format=torch_export", "hydra.run.dir=exported")
+    assert (ended.status, len(ended.errors)) == (2, 1)
+    assert "torch.export cannot follow Seq2Seq" in ended.err
 
 
 @pytest.mark.parametrize(
