@@ -12,10 +12,12 @@ from tests.conftest import Dlrun
 
 LONG = (
     "activations",
+    "addition",
     "adversarial_digits",
     "autoencoder_digits",
     "batch_sizes",
     "clip",
+    "captioning",
     "convmixer_digits",
     "degradation_digits",
     "diffusion_digits",
@@ -38,6 +40,7 @@ LONG = (
     "perceptron",
     "polygons",
     "resnet_parameters",
+    "reversal",
     "rnn_digits",
     "segmentation_digits",
     "siamese_digits",

@@ -15,6 +15,17 @@ COMMON = ("trainer.epochs=2", "callback.tensorboard=null", "callback.curves=null
 LINEAR = ("model=linear", "dataset.per_class=12")
 TASKS = {
     "adversarial": LINEAR,
+    "captioning": (
+        "model=captioner",
+        "model.widths=[4,4]",
+        "model.pools=1",
+        "model.hidden=8",
+        "dataset=shapes",
+        "dataset.source.train=70",
+        "dataset.source.test=10",
+        "dataset.batch_size=10",
+        "callback.checkpoint.every_steps=3",
+    ),
     "certified": ("model=mlp", "model.width=8", "dataset.per_class=12", "task.clean_epochs=0"),
     "classification": LINEAR,
     "clip": (
@@ -48,6 +59,15 @@ TASKS = {
         "dataset.source.train=70",
         "dataset.source.test=10",
         "dataset.batch_size=10",
+    ),
+    "seq2seq": (
+        "model=seq2seq",
+        "model.hidden=8",
+        "dataset=addition",
+        "dataset.source.train=70",
+        "dataset.source.test=10",
+        "dataset.batch_size=10",
+        "callback.checkpoint.every_steps=3",
     ),
     "siamese": ("model=linear", "dataset.per_class=40"),
 }

@@ -24,7 +24,7 @@ TITLE = "Words, and those with the most similar vectors (cosine)"
 
 
 class Words(Callback):
-    """``nearest_words.csv``, its figure, and the vectors on TensorBoard's projector; nothing where there are no texts.
+    """``nearest_words.csv``, its figure, and the vectors on TensorBoard's projector, of texts with classes.
 
     Args:
         words: whose neighbours to show; None takes of each class the word that tells most of it.
@@ -53,7 +53,7 @@ class Words(Callback):
         """Draw the model that was tested."""
         field = next(iter(trainer.data.fields.values()))
         embedding = getattr(trainer.eval_model.network, "embedding", None)
-        if not isinstance(field, Tokens) or embedding is None:
+        if not isinstance(field, Tokens) or embedding is None or not trainer.data.classes:
             return
         known = field.vocabulary
         vectors = embedding.weight.detach().float().cpu()[SPECIAL : len(known)]

@@ -60,12 +60,20 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
 
 
 def write(model: Normalized, batch: Tensor, path: Path) -> None:
-    """Write the model; the suffix says how. All but ``.pt`` take pixels in [0,1] in batches of any size."""
+    """Write the model; the suffix says how. All but ``.pt`` take pixels in [0,1] in batches of any size.
+
+    Raises:
+        UserError: its calculation depends on values, and cannot be written down.
+    """
     if path.suffix == ".pt":
         checkpoint.save(model.network.state_dict(), path)
         return
     free = ({0: torch.export.Dim("batch")},)
-    exported = torch.export.export(model, (batch,), dynamic_shapes=free)
+    try:
+        exported = torch.export.export(model, (batch,), dynamic_shapes=free)
+    except Exception as error:  # whatever a network does that depends on values, such as the lengths of texts
+        name, reason = type(model.network).__name__, str(error).strip().split("\n")[0]
+        raise UserError(f"format: torch.export cannot follow {name} ({reason}); expected format=state_dict") from None
     if path.suffix == ".pt2":
         buffer = io.BytesIO()
         torch.export.save(exported, buffer)

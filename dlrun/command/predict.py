@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dlrun import build, console, interrupt
 from dlrun.command.classifier import classifier
+from dlrun.command.predict_captions import describe
 from dlrun.command.predict_descriptions import described
 from dlrun.command.predict_masks import masks
 from dlrun.command.predict_texts import predict_texts
@@ -27,6 +28,7 @@ from dlrun.model.inference import inference
 from dlrun.model.logits import class_logits
 from dlrun.paths import shown
 from dlrun.run.folder import Run
+from dlrun.task.captioning import Captioning
 from dlrun.task.clip import Clip
 from dlrun.task.segmentation import Segmentation
 from dlrun.trained import open_trained
@@ -54,6 +56,8 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     trained = open_trained(config, run, with_data=False)
     if isinstance(trained.task, Segmentation):
         return masks(config, run, trained, files)
+    if isinstance(trained.task, Captioning):
+        return describe(config, run, trained, files)
     classes, vectors = trained.classes, None
     if isinstance(trained.task, Clip):
         classes, vectors = described(config, trained)

@@ -66,6 +66,7 @@ def load(
     test: int = 1_000,
     held_out: str | Sequence[str] | None = None,
     brief: float = 0.0,
+    scale: float = 1.0,
     length: int = 12,
     words: int = len(WORDS) + 2,
     seed: int = 0,
@@ -84,12 +85,13 @@ def load(
         held_out: combinations that are not trained on: words such as ``red circle`` or ``large blue ring``, each for
             all the combinations that have all of its words.
         brief: the probability that a caption leaves out the size, and the place, each by itself.
+        scale: how much larger all shapes are drawn; above 1.4 they reach over the border.
         length: numbers of a caption: its words, and a 0 that ends it.
         words: numbers of the vocabulary, which is always the same.
         seed: of all images.
 
     Raises:
-        UserError: captions do not fit in the length, another number of words, no probability, a word of no
+        UserError: captions do not fit in the length, another number of words, no probability or scale, a word of no
             combination, or combinations that leave nothing to train on.
     """
     if length <= LONGEST:
@@ -99,6 +101,8 @@ def load(
         )
     if not 0 <= brief <= 1:
         raise UserError(f"dataset.source.brief={brief}: expected a probability, 0 to 1")
+    if not 0 < scale <= 2:
+        raise UserError(f"dataset.source.scale={scale}: expected a number above 0, to 2")
     known = Vocabulary(WORDS)
     if words != len(known):
         raise UserError(f"dataset.words={words}: expected {len(known)}, as many as the captions have")
@@ -109,13 +113,8 @@ def load(
     for part, counts in enumerate(((train, 0), (test - unseen, unseen))):
         rng = np.random.default_rng([seed, part])
         chosen = [_drawn(choices, count, rng) for choices, count in zip((kept, lacking), counts, strict=True)]
-        made.append(_source([*chosen[0], *chosen[1]], set(lacking), known, image_size, brief, length, rng))
-    fields: dict[str, Field] = {
-        "image": Image(),
-        "caption": Tokens(known),
-        "target": Label(),
-        "held_out": Label(),
-    }
+        made.append(_source([*chosen[0], *chosen[1]], set(lacking), known, (image_size, scale), brief, length, rng))
+    fields: dict[str, Field] = {"image": Image(), "caption": Tokens(known), "target": Label(), "held_out": Label()}
     return Splits(made[0], made[1], CLASSES, fields=fields)
 
 
@@ -150,17 +149,17 @@ def _source(
     combinations: Sequence[Combination],
     lacking: set[Combination],
     known: Vocabulary,
-    image_size: int,
+    drawing: tuple[int, float],
     brief: float,
     length: int,
     rng: np.random.Generator,
 ) -> TensorSource:
-    images = [picture(one, image_size, rng) for one in combinations]
+    images = [picture(one, *drawing, rng) for one in combinations]
     told = rng.random((len(combinations), 2)) >= brief
     captions = [one.caption(*pair) for one, pair in zip(combinations, told.tolist(), strict=True)]
     return TensorSource(
         {
-            "image": torch.stack(images) if images else torch.empty(0, 3, image_size, image_size, dtype=torch.uint8),
+            "image": torch.stack(images) if images else torch.empty(0, 3, drawing[0], drawing[0], dtype=torch.uint8),
             "caption": known.encode(captions, length),
             "target": torch.tensor([CLASSES.index(f"{one.colour} {one.shape}") for one in combinations]),
             "held_out": torch.tensor([int(one in lacking) for one in combinations]),
@@ -168,14 +167,14 @@ def _source(
     )
 
 
-def picture(one: Combination, side: int, rng: np.random.Generator) -> Tensor:
-    """A picture of a combination, uint8 (3, side, side)."""
+def picture(one: Combination, side: int, scale: float, rng: np.random.Generator) -> Tensor:
+    """A picture of a combination, uint8 (3, side, side), with shapes so many times as large as :data:`SIZES` says."""
     fine = side * FINE
     grey = int(rng.integers(20, 70))
     made = Picture.new("RGB", (fine, fine), (grey, grey, grey))
     x, y = (fine * (share + rng.uniform(-0.06, 0.06)) for share in PLACES[one.place])
     colour = np.clip(np.array(COLOURS[one.colour]) + rng.integers(-25, 26, 3), 0, 255)
-    radius = fine * SIZES[one.size] * rng.uniform(0.9, 1.1)
+    radius = fine * scale * SIZES[one.size] * rng.uniform(0.9, 1.1)
     _draw(ImageDraw.Draw(made), one.shape, (x, y), radius, tuple(colour.tolist()))
     pixels = np.asarray(made.resize((side, side), Picture.Resampling.BOX), dtype=np.float64)
     noisy = np.clip(pixels + rng.normal(0, 8, pixels.shape), 0, 255)

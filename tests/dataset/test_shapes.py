@@ -78,6 +78,13 @@ def test_brief_captions_leave_out_size_and_place() -> None:
     assert np.mean(["small" in text or "large" in text for text in half]) == pytest.approx(0.5, abs=0.1)
 
 
+def test_a_scale_draws_the_same_larger() -> None:
+    plain, large = (shapes.load(train=30, test=0, scale=scale) for scale in (1.0, 1.35))
+    assert texts(plain, "train") == texts(large, "train")
+    inks = [float((tensors(made, "train")["image"].amax(dim=1) > 150).float().sum()) for made in (plain, large)]
+    assert inks[1] / inks[0] == pytest.approx(1.35**2, rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -87,6 +94,7 @@ def test_brief_captions_leave_out_size_and_place() -> None:
         ({"held_out": ["small", "large"]}, "leaves no size 'small' to train on"),
         ({"held_out": [""]}, "no such word"),
         ({"brief": 1.5}, r"brief=1\.5: expected a probability"),
+        ({"scale": 0}, r"scale=0: expected a number above 0"),
     ],
 )
 def test_what_leaves_nothing_to_learn_is_named(options: dict[str, Any], message: str) -> None:
