@@ -14,11 +14,15 @@ from dlrun.config.invocation import Invocation
 from dlrun.config.targets import check_targets
 from dlrun.dataset import vocabulary
 from dlrun.errors import UserError
-from dlrun.model import pretrained
+from dlrun.model import pretrained, published
+from dlrun.model.timm_network import IMAGENET
 from dlrun.run.folder import Run
 
 OF_THE_MODEL = ("image_size", "resize_size", "channels", "shape", "words", "num_classes", "mean", "std", "normalize")
 """Keys of ``dataset`` that belong to the weights: a run's are taken, whatever data it is tried on."""
+
+IMAGENETS = ("imagenet", "sample_photos")
+"""Datasets of ImageNet's classes, which leave their sizes to the weights."""
 
 
 @dataclass
@@ -60,8 +64,8 @@ def load(config: DictConfig, invocation: Invocation, with_data: bool = True) -> 
 def choose_weights(config: DictConfig, invocation: Invocation) -> tuple[DictConfig, list[str] | None]:
     """Find the weights, which the config then names as a file, and the names of the classes that they tell apart.
 
-    ``dataset=imagenet`` stands for what torchvision's weights were trained on: it takes their sizes, mean and std, but
-    for those that the user sets.
+    ``dataset=imagenet`` and ``sample_photos`` stand for what published weights were trained on: they take their sizes,
+    mean and std, but for those that the user or an experiment sets.
 
     Returns:
         The config, and the names, or their numbers where a run did not come to its end; None where only the dataset
@@ -80,18 +84,24 @@ def choose_weights(config: DictConfig, invocation: Invocation) -> tuple[DictConf
             values[key] = str(kept)
         values["weights"] = config.weights or str(folder / "checkpoints" / "best.pt")
         return updated(config, values), known_classes(config) or numbers_of(config)
-    numbers = numbers_of(config)
-    is_imagenet, name = invocation.choices.get("dataset") == "imagenet", torchvision_name(config.model)
+    is_imagenet, name = invocation.choices.get("dataset") in IMAGENETS, published_name(config.model)
     if is_imagenet and name is not None:
         found = pretrained.find(name, config.weights or "DEFAULT")
         filled = {f"dataset.{key}": value for key, value in asdict(found.preprocessing).items()}
-        own = {key: value for key, value in filled.items() if key not in invocation.keys}
+        filled["dataset.num_classes"] = len(found.classes)
+        usual = OmegaConf.load(paths.configs() / "dataset" / "sample_photos.yaml")
+        own = {
+            key: value
+            for key, value in filled.items()
+            if key not in invocation.keys
+            and OmegaConf.select(config, key) == OmegaConf.select(usual, key.removeprefix("dataset."))
+        }
         config = updated(config, {**own, "weights": str(found.path)})
     if config.weights is None:
         raise UserError("weights: none given; expected run=DIR, or model=NAME weights=FILE dataset=NAME")
     if not is_imagenet:
         return config, None
-    classes = pretrained.find("resnet50", None).classes  # ImageNet's, whatever the network
+    classes, numbers = IMAGENET if name is None else found.classes, numbers_of(config)
     return config, classes if len(classes) == len(numbers) else numbers
 
 
@@ -108,9 +118,13 @@ def numbers_of(config: DictConfig) -> list[str]:
     return [str(number) for number in range(config.dataset.num_classes or 0)]
 
 
-def torchvision_name(model: DictConfig) -> str | None:
-    """The name of the torchvision classifier that a model is, if it is one."""
+def published_name(model: DictConfig) -> str | None:
+    """The name of the published classifier that a model is, if it is one; see :mod:`dlrun.model.published`."""
     if isinstance(model.get("backbone"), str):
         return str(model.backbone)
     target = str((model.get("network") or model).get("_target_"))
+    if target == "dlrun.model.efficientnet_lite0.load":
+        return published.EFFICIENTNET_LITE0
+    if target == "dlrun.model.timm_network.load":
+        return f"{published.TIMM}{model.name}"
     return target.rpartition(".")[2] if target.startswith("torchvision.models.") else None

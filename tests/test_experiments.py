@@ -12,6 +12,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from dlrun import build, paths
+from dlrun.command.verbs import VERBS
 from dlrun.config import compose as _front  # noqa: F401  (its resolver `pick` is in the experiments)
 from dlrun.config import schema
 from dlrun.config.plan import job_config
@@ -47,6 +48,7 @@ def test_an_experiment_holds_together(name: str) -> None:
         assert config.expect, "an experiment claims something"
         if found.verb == "inspect":
             expect.check_names(config.expect, INSPECTED)
+        if not VERBS[found.verb].trains:
             continue
         names = [f"{split}/{metric}" for split in SPLITS for metric in build.task(config).higher_is_better]
         for node in config.callback.values():

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from dlrun import build, console
+from dlrun.command import abroad
 from dlrun.dataset.folder_tree import listed
 from dlrun.model.inference import inference
 from dlrun.run.folder import Run
@@ -27,6 +28,7 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     task, classes, loader = trained.task, trained.classes, trained.data.evaluation(config.split, config.limit)
     with inference(trained.model):
         scores = score(task, trained.model, loader, trained.precision, trained.division)
+    home = abroad.home_scores(config, run.invocation, trained)
     classified = scores if isinstance(scores, ClassificationScores) else None
     found = scores.metrics() if classified is None else classified.detailed(config.top_k)
     metrics = {f"{config.split}/{name}": value for name, value in found.items()}
@@ -40,7 +42,9 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
             recorder.table("predictions", list(prediction_rows(classified, classes, loader.numbers.tolist())))
         recorder.scalars(metrics, 0)
         task.show(scores, recorder, loader, classes, 0, SHOWN)
-    made = {"metrics": metrics, "classes": classes, "examples": loader.num_images}
+        rows = abroad.compare(home, classified, classes) if home and classified else []
+        compared = abroad.show(rows, classes, recorder) if rows else {"metrics": {}}
+    made = {**compared, "metrics": metrics | compared["metrics"], "classes": classes, "examples": loader.num_images}
     if classified is not None:
         made["per_class"] = {
             name: [None if math.isnan(value) else value for value in values.tolist()]

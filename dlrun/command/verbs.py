@@ -141,6 +141,7 @@ class Trained(Verb):
 
     run: str | None
     weights: str | None
+    expect: dict[str, Bound] = Field(default_factory=dict)
 
 
 class Measure(Trained):

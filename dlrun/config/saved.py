@@ -88,6 +88,13 @@ def may_follow(saved: DictConfig, overrides: Sequence[str]) -> bool:
     return not Path(saved.dataset.root).exists() and (by_name or not given)
 
 
+def find_data(saved: DictConfig, run: Path) -> None:
+    """Let the config of a run name its data where it is now, in place; what followed ``dataset.root`` does so again."""
+    refer(saved, choices(run, saved))
+    if "DLRUN_DATA" in os.environ and may_follow(saved, noted(run, "overrides", [])):
+        saved.dataset.root = "${oc.env:DLRUN_DATA}"
+
+
 def choices(run: Path, config: DictConfig) -> dict[str, str]:
     """By group what was chosen for a run, such as ``lenet`` for ``model``.
 
@@ -144,9 +151,7 @@ def reopen(verb: str, given: Mapping[str, Override], config_dir: str | None) -> 
     named = trusted(given, config_dir)
     trust.check_names(OmegaConf.to_container(saved), run, named)
     names = choices(run, saved)
-    refer(saved, names)
-    if "DLRUN_DATA" in os.environ and may_follow(saved, noted(run, "overrides", [])):
-        saved.dataset.root = "${oc.env:DLRUN_DATA}"
+    find_data(saved, run)
     values = {"name": saved.name}
     if entry.trains:
         values |= own_values(verb, saved)

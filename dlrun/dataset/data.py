@@ -197,7 +197,7 @@ def select(
     fields, names = dict(splits.fields), splits.classes
     numbers = None
     chosen = None if config.classes is None else [str(name) for name in config.classes]
-    if known_classes is not None and list(known_classes) not in (splits.classes, chosen):
+    if known_classes is not None and list(known_classes) != (chosen or splits.classes):
         names = list(known_classes)
         if "target" not in fields:
             raise no_match(splits.classes, names)

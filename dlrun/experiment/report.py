@@ -96,10 +96,11 @@ def section(outcome: Outcome, figures: Path) -> list[str]:
         stale.unlink()
     lines = [f"## {found.name}", "", found.title, "", found.header.get("Look at", ""), ""]
     # Of the run or the sweep, and of the verbs that follow on it; or else of the jobs.
-    drawn = sorted(outcome.folder.glob("*/*.png")) or sorted(outcome.folder.glob("*/figures/*.png"))
+    own = [*outcome.folder.glob("*.png"), *outcome.folder.glob("*/*.png")]
+    drawn = sorted(own) or sorted(outcome.folder.glob("*/figures/*.png"))
     for figure in drawn:
-        job = figure.relative_to(outcome.folder).parts[0]
-        name = "-".join([found.name, *([] if job == "figures" else [job]), figure.stem])
+        job = figure.parent.relative_to(outcome.folder).parts[:1]
+        name = "-".join([found.name, *(part for part in job if part != "figures"), figure.stem])
         copy(figure, figures / f"{name}.png")
         lines += [f"![{name}]({FIGURES}/{name}.png)", ""]
     return lines if drawn else []

@@ -1,4 +1,4 @@
-"""A trained network with a new head: torchvision's classifiers, or the model of an earlier run."""
+"""A trained network with a new head: a published classifier, or the model of an earlier run."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torchvision import models
 
-from dlrun.errors import UserError, suggest
+from dlrun.errors import UserError
+from dlrun.model import published
 from dlrun.model.frozen import freeze
 from dlrun.model.normalized import Normalized
 
@@ -17,47 +17,20 @@ def load(backbone: str | nn.Module, image_size: int, num_classes: int) -> nn.Mod
     """The network with a new dense head; its names stay, so weights go in and out without renaming.
 
     Args:
-        backbone: a torchvision classifier by name, or a network, which is changed.
+        backbone: a published classifier by name, see :func:`dlrun.model.published.network`, or a network, which is
+            changed.
         image_size: side in pixels; only vision transformers are made for one size.
         num_classes: outputs of the new head.
 
     Raises:
         UserError: no such classifier, or one without a dense head.
     """
-    network = torchvision_network(backbone, image_size) if isinstance(backbone, str) else backbone
+    network = published.network(backbone, image_size) if isinstance(backbone, str) else backbone
     name = head_name(network)
     old = network.get_submodule(name)
     assert isinstance(old, nn.Linear)
     network.set_submodule(name, nn.Linear(old.in_features, num_classes))
     return network
-
-
-def torchvision_network(name: str, image_size: int) -> nn.Module:
-    """A torchvision classifier with random weights, without the auxiliary heads that some train with.
-
-    Raises:
-        UserError: there is none of this name.
-    """
-    check_name(name)
-    if name.startswith("vit_"):
-        return models.get_model(name, weights=None, image_size=image_size)  # type: ignore[no-any-return]
-    if name in ("googlenet", "inception_v3"):
-        # Trained weights expect that the network undoes ImageNet's normalisation.
-        return models.get_model(  # type: ignore[no-any-return]
-            name, weights=None, aux_logits=False, transform_input=True, init_weights=False
-        )
-    return models.get_model(name, weights=None)  # type: ignore[no-any-return]
-
-
-def check_name(name: str) -> None:
-    """Refuse a name that is no torchvision classifier's.
-
-    Raises:
-        UserError: there is none of this name.
-    """
-    known = models.list_models(module=models)
-    if name not in known:
-        raise UserError(f"model.backbone={name}: neither a torchvision classifier nor a run; {suggest(name, known)}")
 
 
 def head_name(network: nn.Module) -> str:

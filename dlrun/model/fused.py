@@ -17,6 +17,8 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from dlrun.model.tracer import Tracer
+
 SUMS = (operator.add, operator.iadd, torch.add)
 RELUS = (F.relu, torch.relu)
 
@@ -176,7 +178,7 @@ class _Fusion:
         return isinstance(self.part(node), nn.ReLU) or node.target in RELUS
 
 
-class _Tracer(fx.Tracer):
+class _Tracer(Tracer):
     """Follows a network, and remembers which node of its graph is the output of a layer."""
 
     def __init__(self, layer: nn.Module | None) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from dlrun.model.tracer import Tracer
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -52,7 +54,7 @@ def layers(network: nn.Module, image: Tensor) -> list[Layer]:
         ValueError: ``torch.fx`` cannot follow the network's code.
     """
     try:
-        traced = fx.symbolic_trace(network)
+        traced = fx.GraphModule(network, Tracer().trace(network))
     except Exception as error:  # whatever the network's own code raises when it meets a tracer
         raise ValueError(f"cannot be traced ({' '.join(str(error).split())})") from None
     walk = _Walk(traced)

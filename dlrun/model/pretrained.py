@@ -12,7 +12,7 @@ from torchvision import models
 
 from dlrun import console
 from dlrun.errors import UserError, suggest
-from dlrun.model.finetuned import check_name
+from dlrun.model import efficientnet_lite0, published, timm_network
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,20 @@ class Pretrained:
 
 
 def find(name: str, weights: str | None) -> Pretrained:
-    """The trained weights of a torchvision classifier, downloaded on first use.
+    """The trained weights of a published classifier, downloaded on first use.
 
     Args:
-        name: of the classifier, such as ``resnet50``.
-        weights: ``DEFAULT`` or another of torchvision's names (``V1`` is short for ``IMAGENET1K_V1``), a file, a
-            folder with files under torchvision's names, or None for random weights. A file has the preprocessing of
-            the weights that torchvision publishes under its name, or else that of ``DEFAULT``.
+        name: of the classifier, such as ``resnet50``, ``timm/resnet18d`` or ``efficientnet_lite0``.
+        weights: ``DEFAULT``, a file, or None for random weights; of torchvision's classifiers also another of its
+            names (``V1`` is short for ``IMAGENET1K_V1``), or a folder with files under torchvision's names. A file has
+            the preprocessing of the weights that torchvision publishes under its name, or else that of ``DEFAULT``.
 
     Raises:
         UserError: no such weights, or neither on disk nor to be had from the network.
     """
-    check_name(name)
+    published.check_name(name)
+    if name == published.EFFICIENTNET_LITE0 or name.startswith(published.TIMM):
+        return _of_timm(name.removeprefix(published.TIMM), weights, name == published.EFFICIENTNET_LITE0)
     entries = models.get_model_weights(name)
     default = getattr(entries, "DEFAULT", next(iter(entries), None))
     if default is None:  # torchvision has the network, but no weights for it
@@ -76,6 +78,19 @@ def find(name: str, weights: str | None) -> Pretrained:
         )
     entry = default if full == "DEFAULT" else entries[full]
     return _described(entry, _downloaded(entry, weights))
+
+
+def _of_timm(name: str, weights: str | None, is_packaged: bool) -> Pretrained:
+    """Weights of timm, or those of EfficientNet-Lite0 in its package, with the preprocessing that timm states."""
+    path = None if weights is None else Path(weights)
+    if weights == "DEFAULT":
+        path = efficientnet_lite0.weights_file() if is_packaged else timm_network.downloaded(name)
+    elif path is not None and not path.is_file():
+        raise UserError(f"weights={weights}: no such file; expected one, DEFAULT, or null for random weights")
+    entry = timm_network.described(efficientnet_lite0.NETWORK if is_packaged else name)
+    channels, size, _ = entry.input_size
+    preprocessing = Preprocessing(size, int(size / entry.crop_pct), channels, list(entry.mean), list(entry.std))
+    return Pretrained(path, preprocessing, timm_network.classes(entry))
 
 
 def _described(entry: Any, path: Path | None) -> Pretrained:

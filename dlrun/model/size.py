@@ -12,8 +12,13 @@ def require(model: str, image_size: int, smallest: int) -> None:
     """Refuse images that are too small.
 
     Raises:
-        ValueError: the image is smaller than ``smallest`` pixels on a side.
+        ValueError: the image is smaller than ``smallest`` pixels on a side; datasets of no images say that it has 1.
     """
+    if image_size == 1:
+        raise ValueError(
+            f"{model} reads images, and the examples of this dataset are none; expected model=signal_cnn or rnn for"
+            " signals, text_cnn or embedding_bag for texts, mlp or linear for points"
+        )
     if image_size < smallest:
         raise ValueError(
             f"{model} takes images of {smallest}x{smallest} or more, not {image_size}x{image_size};"

@@ -50,10 +50,10 @@ def swept_test(rows: list[Row], shared: set[str]) -> Figure | None:
     groups: dict[float, list[dict[str, float]]] = {}
     for (pair,), row in sorted(zip(swept, rows, strict=True), key=lambda item: float(item[0][0][1])):
         groups.setdefault(float(pair[1]), []).append(row["metrics"])
-    if len(groups) < 2:
-        return None
     kind = rows[0]["monitor"].split("_")[-1].split("/")[-1]
     names = [name for name in next(iter(groups.values()))[0] if name.startswith("test/") and name.endswith(kind)]
+    if len(groups) < 2 or not names:
+        return None
     lines: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     halves: dict[str, list[float]] = {name: [] for name in names}
     for value, members in groups.items():

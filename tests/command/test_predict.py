@@ -53,8 +53,10 @@ def test_torchvisions_own_classes_preprocessing_and_ranks(dlrun: Dlrun, tmp_path
     with torch.no_grad():
         batch = entry.transforms()(pil_to_tensor(Image.open("photo.png"))).unsqueeze(0)
         expected = network(batch).softmax(dim=1).topk(12)
+        scores = network(batch)[0].topk(12).values.tolist()
     found = rows()
     assert [float(row["probability"]) for row in found] == pytest.approx(expected.values[0].tolist(), rel=1e-4)
+    assert [float(row["score"]) for row in found] == pytest.approx(scores, abs=2e-4)
     names = [entry.meta["categories"][index] for index in expected.indices[0].tolist()]
     assert [row["class"] for row in found] == names
 
@@ -71,6 +73,23 @@ def test_weights_without_their_run_have_the_datasets_classes_and_normalisation(d
         shutil.rmtree("runs/predict")
     assert found[0] == found[1]
     assert len({row["class"] for row in found[0]}) == 10
+
+
+def test_the_pictures_of_a_dataset_are_known_and_counted(dlrun: Dlrun, train_once: Train) -> None:
+    train_once(*QUICK, "hydra.run.dir=run")
+    options = ("model=linear", "dataset=digits", "dataset.image_size=8", "weights=run/checkpoints/best.pt", "top_k=3")
+    ended = dlrun("predict", *options, "hydra.run.dir=runs/predict/one")
+    assert ended.status == 0, ended.err
+    trained, found = (result(Path(run)) for run in ("run", "runs/predict/one"))
+    assert found["images"] == 359
+    assert found["metrics"]["accuracy"] == pytest.approx(trained["metrics"]["test/accuracy"])
+    table = rows()
+    own = [row["file"].split("(")[1].rstrip(")") for row in table]
+    right = [row["class"] == name for row, name in zip(table, own, strict=True)]
+    assert found["metrics"]["top_accuracy"] == pytest.approx(sum(right) / 359)
+    assert found["metrics"]["accuracy"] < found["metrics"]["top_accuracy"] < 1
+    assert (table[0]["file"].split()[0], table[-1]["file"].split()[0]) == ("0", "358")
+    assert Path("runs/predict/one/ranking.png").is_file()
 
 
 @pytest.mark.parametrize(

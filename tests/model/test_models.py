@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlrun import build, paths
+from dlrun.config.compose import compose
 from dlrun.errors import UserError
 from dlrun.model import alexnet, resnet, vgg
 from dlrun.model.activation import Name
@@ -78,6 +79,8 @@ NOT_FOR_ANY_IMAGE = {
     "clip",  # gives a vector, and reads texts
     "perceptron",  # has one output
     "finetuned",  # stands for any network, on the sizes of its weights
+    *("timm", "efficientnet_lite0"),  # of a package that may not be there
+    "vit_b_16",  # sides that 16 divides
     "lipschitz_mlp",  # its constraints cannot be computed without values
     "lipschitz_cnn",
 }
@@ -89,6 +92,14 @@ def test_every_config_takes_small_images(name: str, channels: int, image_size: i
     with torch.device("meta"):
         network = make(name, channels, image_size, 10).eval()
         assert network(torch.zeros(2, channels, image_size, image_size)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("dataset", ["mnist1d", "moons", "sentences"])
+def test_a_model_of_images_says_what_reads_other_data(dataset: str) -> None:
+    sizes = compose("train", [f"dataset={dataset}"])[0]
+    expected = "lenet reads images.*expected model=signal_cnn or rnn for signals, text_cnn .* texts, mlp or .* points"
+    with pytest.raises(UserError, match=expected):
+        build.network(sizes, build.task(sizes))
 
 
 def test_alexnet_takes_images_of_64_pixels() -> None:
