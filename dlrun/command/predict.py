@@ -27,7 +27,7 @@ from dlrun.dataset.data import reads_text
 from dlrun.errors import UserError
 from dlrun.figure.image_grid import image_grid
 from dlrun.figure.ranking import ranking
-from dlrun.figure.text import percent
+from dlrun.figure.text import counted, percent
 from dlrun.model.inference import inference
 from dlrun.model.logits import class_logits
 from dlrun.paths import shown
@@ -93,8 +93,8 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
             advance(len(names))
     say_table(predictions)
     captions = [f"{one.labels[0]} ({percent(one.probabilities[0])})" for one in predictions[:SHOWN]]
-    some = f"{len(shown)} of {len(predictions):,}" if len(shown) < len(predictions) else f"{len(shown)}"
-    title = f"What the model sees in {some} pictures, and how sure it is"
+    some = (f"{len(shown)} of " if len(shown) < len(predictions) else "") + counted(len(predictions), "picture")
+    title = f"What the model sees in {some}, and how sure it is"
     metrics = measured(predictions)
     with build.recorder(trained.config, run.path) as recorder:
         recorder.table("predictions", list(rows(predictions)))

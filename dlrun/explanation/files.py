@@ -14,7 +14,7 @@ from dlrun import console
 from dlrun.explanation.maps import Explanation, UnderAttack
 from dlrun.figure.attacked import attacked
 from dlrun.figure.overlay import contact_sheet, overlay
-from dlrun.figure.text import percent, verbatim
+from dlrun.figure.text import counted, percent, verbatim
 from dlrun.files import write_whole
 from dlrun.record.recorder import Recorder
 
@@ -61,7 +61,7 @@ def draw(recorder: Recorder, explanation: Explanation, maps: Tensor, rows: list[
             figure = overlay(title, image, map, (f"prediction: {caption}{is_said}", f"evidence for {subtitle}"))
             name = re.sub(r"[^\w.+-]+", "-", f"{number:03d}_{row['image']}_{row['explained']}")
             recorder.figure(f"overlays/{name}", figure, number)
-    title = f"{method}: {len(images)} images, and what speaks for a class in each"
+    title = f"{method}: {counted(len(images), 'image')}, and what speaks for a class in each"
     recorder.figure("contact_sheet", contact_sheet(title, images, maps, captions, subtitles))
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from dlrun.figure.slide import COLOURS
-from dlrun.figure.text import percent
+from dlrun.figure.text import counted, percent
 from dlrun.figure.tiles import Tile, picture, tiles
 
 
@@ -46,8 +46,8 @@ def segmentation(images: Tensor, masks: Tensor | None, predictions: Tensor, clas
     ]
     here = torch.cat(known).flatten().bincount().nonzero().flatten().tolist()
     key = {name: colour for number, (name, colour) in enumerate(zip(classes, colours, strict=True)) if number in here}
-    title = f"The class of every pixel in {len(images)} images"
+    title = f"The class of every pixel in {counted(len(images), 'image')}"
     if masks is not None:
         right = float((masks == predictions).float().mean())
-        title = f"The class of every pixel: {percent(right)} are right in these {len(images)} images"
+        title = f"The class of every pixel: {percent(right)} are right in {counted(len(images), 'image')}"
     return tiles(title, rows, ["image", *([] if masks is None else ["truth"]), "prediction", "overlay"], key)

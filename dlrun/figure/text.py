@@ -37,6 +37,11 @@ def width(text: str, size: float) -> float:
     return float(_font().get_width_height()[0]) / 64 / 100 * size / POINTS
 
 
+def counted(number: int, thing: str) -> str:
+    """So many things: ``1 image``, ``2,000 images``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def wrapped(text: str, inches: float, size: float, lines: int = 3) -> str:
     """The text in lines of at most so many inches; what does not fit into so many lines is left out behind a ``…``."""
     done, line = [], ""

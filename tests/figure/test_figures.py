@@ -36,6 +36,7 @@ from dlrun.figure.sanity import randomization, randomized_maps
 from dlrun.figure.segmentation import segmentation
 from dlrun.figure.signals import signals
 from dlrun.figure.slide import DPI
+from dlrun.figure.text import counted
 from dlrun.figure.texts import neighbours
 from dlrun.figure.texts import texts as written
 from dlrun.figure.tiles import Tile, picture, tiles
@@ -193,3 +194,12 @@ def test_a_figure_is_a_slide(name: str, classes: str) -> None:
 @pytest.mark.parametrize("name", [name for name in FIGURES if name.split(".")[0] in BY_CLASS])
 def test_a_figure_of_60_classes_is_a_slide(name: str) -> None:
     assert faults(FIGURES[name](CLASSES["60"])) == []
+
+
+def test_one_image_is_an_image() -> None:
+    assert [counted(number, "image") for number in (0, 1, 2, 1_234)] == [
+        "0 images",
+        "1 image",
+        "2 images",
+        "1,234 images",
+    ]
