@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch import Tensor, fx, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from dlrun.model.decoder import CELLS, Decoder, Memory, Writer
 
@@ -53,9 +53,25 @@ class Seq2Seq(Writer):
     def encode(self, inputs: Tensor) -> Memory:
         """The encoder's states along texts, int64 (B, L), and its last ones; an empty text is one of a single 0."""
         lengths = (inputs != 0).sum(dim=1).clamp(min=1)
-        packed = pack_padded_sequence(self.embedding(inputs), lengths.cpu(), batch_first=True, enforce_sorted=False)
-        states, last = self.encoder(packed)
-        places, _ = pad_packed_sequence(states, batch_first=True, total_length=inputs.shape[1])
-        hidden = last[0] if isinstance(last, tuple) else last
-        there = torch.arange(inputs.shape[1], device=inputs.device) < lengths.unsqueeze(1)
+        states, last = self.encoder(packed(self.embedding(inputs), lengths))
+        hidden = last[0] if isinstance(self.encoder, nn.LSTM) else last
+        there = torch.ones_like(inputs).cumsum(dim=1) <= lengths.unsqueeze(1)
+        places = padded(states, inputs.shape[1])
         return Memory(self.bridge(hidden.transpose(0, 1).flatten(1)).tanh(), places, there)
+
+
+@fx.wrap
+def packed(vectors: Tensor, lengths: Tensor) -> Tensor | PackedSequence:
+    """Vectors of sequences (B, L, width) without what is behind their lengths, (B,); one node to a tracer.
+
+    On the meta device, which has no numbers, they stay as they are.
+    """
+    if vectors.is_meta:
+        return vectors
+    return pack_padded_sequence(vectors, lengths.cpu(), batch_first=True, enforce_sorted=False)
+
+
+@fx.wrap
+def padded(states: Tensor | PackedSequence, length: int) -> Tensor:
+    """What a network made of :func:`packed` sequences, (B, length, features), with zeros behind their ends."""
+    return states if isinstance(states, Tensor) else pad_packed_sequence(states, True, total_length=length)[0]

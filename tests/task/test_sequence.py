@@ -175,8 +175,10 @@ def test_a_picture_is_described_as_in_the_test(dlrun: Dlrun, train_once: Train) 
     assert Path("described/predictions.png").exists()
 
 
-def test_what_depends_on_lengths_is_exported_as_weights_alone(dlrun: Dlrun, train_once: Train) -> None:
-    train_once(*ADDITION, "hydra.run.dir=whole")
+def test_what_depends_on_lengths_is_counted_and_exported_as_weights_alone(dlrun: Dlrun, train_once: Train) -> None:
+    run = train_once(*ADDITION, "hydra.run.dir=whole")
+    assert dlrun("inspect", "run=whole", "hydra.run.dir=inspected").status == 0
+    assert result(Path("inspected"))["metrics"]["parameters"] == result(run)["parameters"]
     ended = dlrun("export", "run=whole", "format=torch_export", "hydra.run.dir=exported")
     assert (ended.status, len(ended.errors)) == (2, 1)
     assert "torch.export cannot follow Seq2Seq" in ended.err
