@@ -160,7 +160,8 @@ _CHOICES = {
         "none null no off false fixed": "constant",
         "cos cosineannealing cosineannealinglr": "cosine",
         "onecyclelr superconvergence": "one_cycle",
-        "steplr multistep multisteplr": "step",
+        "steplr": "step",
+        "multisteplr milestones": "multi_step",
     },
     "optimizer": {
         "momentum nesterov": "sgd",

@@ -20,13 +20,15 @@ Aligned = tuple[Sequence[str], Sequence[str], Tensor]
 
 def alignments(found: Sequence[Aligned]) -> Figure:
     """Draw a map of weights for each of a few texts: a row for each letter written, a column for each letter read."""
-    title = "Where the decoder looks (columns) while it writes each letter (rows)"
+    title = "Where the decoder looks while it writes each letter"
     figure, axes = slide(title, columns=len(found))
     for plot, (read, written, weights) in zip(axes, found, strict=True):
         shown = plot.imshow(weights.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
         plot.set_xticks(range(len(read)), read, fontsize=10)
         plot.set_yticks(range(len(written)), [letter or END for letter in written], fontsize=10)
         plot.xaxis.tick_top()
+        plot.xaxis.set_label_position("top")
+        plot.set(xlabel="letters read", ylabel="letters written")
         plot.tick_params(length=0)
     bar = figure.colorbar(shown, ax=axes, fraction=0.03, pad=0.02, format=PercentFormatter(1))
     bar.set_label(f"weight of a letter; {END} is the end")

@@ -36,6 +36,7 @@ def ranking(title: str, images: Tensor, ranked: Sequence[Ranked]) -> Figure:
         plot.barh(places, scores, color=[COLOURS[1] if name == own else COLOURS[0] for name in names])
         plot.set_yticks(places, [verbatim(shortened(name, 1.2, 8)) for name in names], size=8)
         plot.tick_params(axis="x", labelsize=8)
+        plot.set_xlabel("raw score (logit)", fontsize=8)
+        plot.set_ylabel("class", fontsize=8)
         plot.invert_yaxis()
-    figure.supxlabel("raw score (logit)", fontsize=10)
     return figure

@@ -33,6 +33,7 @@ def similarity(images: Tensor, texts: Sequence[str], held_out: Tensor, cosines: 
     figure.colorbar(drawn, ax=axes, fraction=0.046, pad=0.02).set_label("cosine")
     axes.set_yticks(range(count), [verbatim(shortened(text, 3, 10)) for text in texts])
     axes.set_xticks([])
+    axes.set_ylabel("text")
     for label, is_new in zip(axes.get_yticklabels(), held_out.tolist(), strict=True):
         label.set_color(STRIKING if is_new else "black")
     for row, values in enumerate(cosines.tolist()):

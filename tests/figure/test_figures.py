@@ -16,25 +16,30 @@ from matplotlib.text import Text
 from torch import Tensor
 
 import dlrun.figure
+from dlrun.figure.abroad import abroad
 from dlrun.figure.accuracy_curve import curve
 from dlrun.figure.adversarial import adversarial
 from dlrun.figure.ascent import ascent
 from dlrun.figure.attacked import attacked
+from dlrun.figure.attention import alignments, by_length, captions
 from dlrun.figure.confusion_matrix import confusion_matrix
 from dlrun.figure.curves import curves
 from dlrun.figure.decision_map import decision_map
+from dlrun.figure.denoised import denoised
 from dlrun.figure.embedding import embedding
 from dlrun.figure.faithfulness import faithfulness
 from dlrun.figure.image_grid import image_grid
 from dlrun.figure.image_rows import image_rows
 from dlrun.figure.layer_grid import layer_grid
 from dlrun.figure.overlay import contact_sheet, overlay
+from dlrun.figure.ranking import ranking
 from dlrun.figure.repeated import repeated
 from dlrun.figure.residuals import residuals
 from dlrun.figure.samples import samples
 from dlrun.figure.sanity import randomization, randomized_maps
 from dlrun.figure.segmentation import segmentation
 from dlrun.figure.signals import signals
+from dlrun.figure.similarity import similarity
 from dlrun.figure.slide import DPI
 from dlrun.figure.text import counted
 from dlrun.figure.texts import neighbours
@@ -83,16 +88,24 @@ def segmented(names: list[str]) -> Figure:
 LINES = [(float(x), 0.01 * x + 0.1) for x in range(1, 9)]
 STEPS = [float(step) for step in range(41)]
 RADII, RIGHT = [0, 0.1], [0.9, 0.2]
+SHARES = {3: (9, 10, 0.6, 0.98), 4: (1, 10, 0.02, 0.4)}
 FIGURES: dict[str, Draw] = {
+    "abroad.abroad": lambda names: abroad(["all", *names], [(9, 10)] * (len(names) + 1), [(1, 10)] * (len(names) + 1)),
     "accuracy_curve.curve": lambda names: curve(LONG, RADII, dict.fromkeys(names[:2], RIGHT), 50, "linf"),
     "adversarial.adversarial": lambda names: adversarial(
         LONG, images(6), images(6).flip(0), [(names[0], names[1])] * 6, [True] * 6
+    ),
+    "attention.alignments": lambda names: alignments([("34+57", ["9", "1", ""], torch.rand(3, 5))] * 2),
+    "attention.by_length": lambda names: by_length((LONG, "exact match"), SHARES),
+    "attention.captions": lambda names: captions(
+        LONG, images(2, 3), torch.rand(2, 4, 3, 3), [["a", "red", "ring", "here"]] * 2, [["a", "red", "cross"]] * 2
     ),
     "ascent.ascent": lambda names: ascent(LONG, dict.fromkeys(names, STEPS)),
     "attacked.attacked": lambda names: under_attack(names[:8]),
     "confusion_matrix.confusion_matrix": confused,
     "curves.curves": lambda names: curves(LONG, ("a", "b"), dict.fromkeys(names, LINES)),
     "decision_map.decision_map": mapped,
+    "denoised.denoised": lambda names: denoised(*[images(12)] * 3, torch.arange(12)),
     "embedding.embedding": lambda names: embedding(
         torch.rand(40, 3), torch.arange(40) % len(names), names, names[:1], torch.rand(9), torch.rand(9) + 1
     ),
@@ -104,6 +117,9 @@ FIGURES: dict[str, Draw] = {
     ),
     "overlay.contact_sheet": lambda names: explained(names[:8]),
     "overlay.overlay": lambda names: overlay(LONG, images(1)[0], images(1, 1, 4)[0, 0], (names[0], names[1])),
+    "ranking.ranking": lambda names: ranking(
+        LONG, images(3, 3), [(names[:12], [float(number) for number in range(len(names[:12]))], names[0])] * 3
+    ),
     "repeated.repeated": lambda names: repeated(
         "test/accuracy",
         "optimizer.lr",
@@ -115,6 +131,9 @@ FIGURES: dict[str, Draw] = {
     "sanity.randomization": lambda names: randomization(names, {"cam": [-0.5] * len(names), LONG: [0.9] * len(names)}),
     "sanity.randomized_maps": lambda names: randomized_maps(names, images(1)[0], {LONG: list(images(61)[:, 0])}),
     "segmentation.segmentation": segmented,
+    "similarity.similarity": lambda names: similarity(
+        images(4, 3), (names * 2)[:4], torch.arange(4) > 2, torch.rand(4, 4)
+    ),
     "signals.signals": lambda names: signals(LONG, torch.rand(len(names), 1, 20), names),
     "texts.neighbours": lambda names: neighbours(LONG, dict.fromkeys(names[:8], [(names[0], 0.5)] * 5), names[:8]),
     "texts.texts": lambda names: written(LONG, [LONG * 5] * len(names), names),

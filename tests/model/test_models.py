@@ -76,7 +76,7 @@ NOT_FOR_ANY_IMAGE = {
     *("text_cnn", "embedding_bag", "signal_cnn"),  # read no images
     "dcgan",  # has one output, and another network beside it
     "diffusion_unet",  # gives the noise in an image
-    "clip",  # gives a vector, and reads texts
+    *("clip", "captioner", "seq2seq"),  # read or write texts
     "perceptron",  # has one output
     "finetuned",  # stands for any network, on the sizes of its weights
     *("timm", "efficientnet_lite0"),  # of a package that may not be there
