@@ -105,7 +105,7 @@ FIGURES: dict[str, Draw] = {
     "confusion_matrix.confusion_matrix": confused,
     "curves.curves": lambda names: curves(LONG, ("a", "b"), dict.fromkeys(names, LINES)),
     "decision_map.decision_map": mapped,
-    "denoised.denoised": lambda names: denoised(*[images(12)] * 3, torch.arange(12)),
+    "denoised.denoised": lambda names: denoised(images(12), images(12), images(12), torch.arange(12)),
     "embedding.embedding": lambda names: embedding(
         torch.rand(40, 3), torch.arange(40) % len(names), names, names[:1], torch.rand(9), torch.rand(9) + 1
     ),
