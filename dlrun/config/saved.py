@@ -52,7 +52,7 @@ def bring_up_to_date(config: DictConfig) -> None:
 
     What was ``trainer.accumulate``, so many batches a step, are the replicas of one batch.
     """
-    loss, model, trainer = config.get("loss"), config.get("model"), config.get("trainer")
+    loss, model, task, trainer = (config.get(name) for name in ("loss", "model", "task", "trainer"))
     if isinstance(loss, DictConfig) and loss.get("_target_") == "torch.nn.CrossEntropyLoss":
         loss["_target_"] = "dlrun.loss.cross_entropy.cross_entropy"
     if isinstance(model, DictConfig):
@@ -60,6 +60,8 @@ def bring_up_to_date(config: DictConfig) -> None:
             model.norm = "batch" if model.pop("batch_norm") else "none"
         if str(model.get("_target_")).rpartition(".")[2] in ("LeNet", "MnistCNN", "UNet") and "dropout" not in model:
             model.dropout = 0.0
+    if isinstance(task, DictConfig) and str(task.get("_target_")).endswith(".GAN"):
+        task.setdefault("r1", 0.0)
     if isinstance(trainer, DictConfig):
         count = trainer.pop("accumulate", 1)
         if count > 1:

@@ -49,6 +49,12 @@ def test_no_processes_are_started(dlrun: Dlrun, words: list[str], complaint: str
     assert not Path("runs").exists()
 
 
+def test_a_gan_of_before_there_was_r1_has_none(tmp_path: Path) -> None:
+    config = {"verb": "train", "name": "a", "task": {"_target_": "dlrun.task.gan.GAN"}}
+    OmegaConf.save(OmegaConf.create(config), tmp_path / "config.yaml")
+    assert saved.load(tmp_path).task.r1 == 0
+
+
 def test_what_was_accumulated_are_replicas_of_one_batch(tmp_path: Path) -> None:
     for count, replicas, size in ((1, None, 32), (4, 4, 128)):
         config = {"verb": "train", "name": "a", "dataset": {"batch_size": 32}, "trainer": {"accumulate": count}}
