@@ -245,3 +245,10 @@ def test_a_damaged_study_is_cut_to_its_whole_lines(
     repair(file)
     assert file.read_bytes() == whole
     assert [trial.value for trial in study().trials] == [1.0, 2.0]
+
+
+def test_a_sweep_of_which_nothing_completed_has_a_table_and_no_figures(dlrun: Dlrun) -> None:
+    ended = dlrun("train", "-m", "callback.checkpoint._target_=nowhere.Here,nowhere.There", "hydra.sweep.dir=sweep")
+    assert (ended.status, ended.errors) == (1, [])
+    assert ended.out.count("failed") >= 2
+    assert not Path("sweep/figures").exists()

@@ -21,7 +21,9 @@ def draw(folder: Path) -> None:
     from dlrun.figure.slide import DPI
 
     rows = [row for row in table_rows(folder) if row["status"] == "completed"]
-    shared = set.intersection(*(set(row["overrides"]) for row in rows)) if rows else set()
+    if not rows:
+        return
+    shared = set.intersection(*(set(row["overrides"]) for row in rows))
     labels = {row["job"]: ", ".join(_brief(text) for text in row["overrides"] if text not in shared) for row in rows}
     figures = {}
     for name in sorted({file.stem for file in folder.glob(f"*/{curve.FOLDER}/*.csv")}):
@@ -31,7 +33,7 @@ def draw(folder: Path) -> None:
         figures[name] = curves(f"{axes[1].capitalize()} of {len(lines)} runs", axes, lines)
     if against := swept_test(rows, shared):
         figures["test"] = against
-    figures |= repeats(rows, [text for text in next(iter(rows), {"overrides": []})["overrides"] if text not in shared])
+    figures |= repeats(rows, [text for text in rows[0]["overrides"] if text not in shared])
     for name, figure in figures.items():
         (folder / "figures").mkdir(exist_ok=True)
         buffer = io.BytesIO()
