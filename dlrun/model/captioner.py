@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from dlrun.model.conv_stages import conv_stages
 from dlrun.model.decoder import Decoder, Memory, Writer
 
 
@@ -57,11 +58,7 @@ class Captioner(Writer):
                 f"pools={pools}: {len(widths)} stages leave {side}x{side} of {image_size}x{image_size} pixels; expected"
                 " no more pools than stages, and 2x2 or more"
             )
-        stages: list[nn.Module] = []
-        for number, (before, after) in enumerate(zip([channels, *widths[:-1]], widths, strict=True)):
-            conv = nn.Conv2d(before, after, 3, padding=1, bias=False)
-            stages += [conv, nn.BatchNorm2d(after), nn.ReLU(), *([nn.MaxPool2d(2)] if number < pools else [])]
-        self.features = nn.Sequential(*stages)
+        self.features = nn.Sequential(*conv_stages(channels, widths, pools))
         self.position = nn.Embedding(side * side, widths[-1])
         self.bridge = nn.Linear(widths[-1], hidden)
         self.length = length

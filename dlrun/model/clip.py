@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dlrun.model.conv_stages import conv_stages
+from dlrun.model.transformer import encoder_layers
+
 MOST = 100.0
 """The largest scale of similarities, as in the paper."""
 
@@ -65,25 +68,17 @@ class CLIP(nn.Module):
         super().__init__()
         if words is None or length is None:
             raise ValueError("clip reads captions, and the dataset has none; expected dataset=shapes")
-        if width % heads:
-            raise ValueError(f"heads={heads}: expected a divisor of width={width}")
         side = image_size >> len(widths)
         if not widths or not side:
             raise ValueError(
                 f"widths={list(widths)}: leave nothing of {image_size}x{image_size} pixels; expected fewer"
             )
         self.length = length
-        stages: list[nn.Module] = []
-        for before, after in zip([channels, *widths[:-1]], widths, strict=True):
-            conv = nn.Conv2d(before, after, 3, padding=1, bias=False)
-            stages += [conv, nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
+        stages = conv_stages(channels, widths, pools=len(widths))
         self.image = nn.Sequential(*stages, nn.Flatten(), nn.Linear(widths[-1] * side**2, embedding))
         self.word = nn.Embedding(words, width, padding_idx=0)
         self.positions = nn.Parameter(torch.randn(1, length, width) * 0.02)
-        self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(width, heads, 2 * width, 0.0, "gelu", batch_first=True, norm_first=True)
-            for _ in range(depth)
-        )
+        self.layers = nn.ModuleList(encoder_layers(width, heads, 2 * width, depth))
         self.norm = nn.LayerNorm(width)
         self.text = nn.Linear(width, embedding)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))

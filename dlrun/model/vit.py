@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dlrun.model.transformer import encoder_layers
+
 
 class VisionTransformer(nn.Module):
     """An image as a sequence of patches, of which each attends to all (Dosovitskiy et al. 2021, ViT).
@@ -41,20 +43,11 @@ class VisionTransformer(nn.Module):
     ) -> None:
         if image_size % patch:
             raise ValueError(f"patch={patch}: expected a divisor of dataset.image_size={image_size}")
-        if width % heads:
-            raise ValueError(f"heads={heads}: expected a divisor of width={width}")
         super().__init__()
         self.patches = nn.Conv2d(channels, width, patch, stride=patch)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width))
         self.positions = nn.Parameter(torch.randn(1, (image_size // patch) ** 2 + 1, width) * 0.02)
-        self.layers = nn.Sequential(
-            *(
-                nn.TransformerEncoderLayer(
-                    width, heads, hidden, dropout, activation="gelu", batch_first=True, norm_first=True
-                )
-                for _ in range(depth)
-            )
-        )
+        self.layers = nn.Sequential(*encoder_layers(width, heads, hidden, depth, dropout))
         self.norm = nn.LayerNorm(width)
         self.fc = nn.Linear(width, num_classes)
 

@@ -12,7 +12,7 @@ from dlrun.dataset.batch import Batch
 from dlrun.task.task import Clock
 from dlrun.training.replica import change, changes, counted
 from dlrun.training.shard import divided, whole
-from dlrun.training.step import Means, Step
+from dlrun.training.step import Means, Step, parted
 from dlrun.training.world import TreeSum
 
 
@@ -46,11 +46,7 @@ class ShardedStep(Step):
         vector = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
         if is_mine:
             sums.add(place, vector.clone())
-        total = self.division.world.combine(sums, len(batches), vector)
-        pieces = [
-            piece.view(tensor.shape).to(tensor.dtype)
-            for piece, tensor in zip(torch.split(total, [each.numel() for each in tensors]), tensors, strict=True)
-        ]
+        pieces = parted(self.division.world.combine(sums, len(batches), vector), tensors)
         with torch.no_grad():
             for name, buffer in counted(self.model).items():
                 buffer.copy_(before[name])

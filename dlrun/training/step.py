@@ -21,6 +21,12 @@ from dlrun.training.world import TreeSum
 Means = dict[str, Tensor]
 
 
+def parted(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors that a vector was put together from, of these shapes and types."""
+    pieces = torch.split(vector, [each.numel() for each in like])
+    return [piece.view(each.shape).to(each.dtype) for piece, each in zip(pieces, like, strict=True)]
+
+
 class Step:
     """For each player: gradients of every micro-batch, combined in a fixed order, clipped, and applied.
 
@@ -150,10 +156,7 @@ class Step:
 
         names, tensors, like = self.division.compute(work, list(prepared), clock.step, turn, fold)
         total = self.division.world.combine(sums, len(batches), like)
-        pieces = [
-            piece.view(tensor.shape).to(tensor.dtype)
-            for piece, tensor in zip(torch.split(total, [each.numel() for each in tensors]), tensors, strict=True)
-        ]
+        pieces = parted(total, tensors)
         for parameter, gradient in zip(parameters, pieces, strict=False):
             parameter.grad = gradient
         change(self.model, pieces[len(parameters) : len(pieces) - len(names)])
