@@ -22,6 +22,10 @@ COLORS = 256
 """Of a figure in the report: what a palette holds; plots look the same, photos nearly so."""
 
 
+OF_ANY = ("curves", "samples", "most_wrong", "confusion_matrix")
+"""Figures that any training draws: the page has them where an experiment says to look at them, or has no others."""
+
+
 @dataclass
 class Outcome:
     """What became of an experiment."""
@@ -97,13 +101,19 @@ def section(outcome: Outcome, figures: Path) -> list[str]:
     lines = [f"## {found.name}", "", found.title, "", found.header.get("Look at", ""), ""]
     # Of the run or the sweep, and of the verbs that follow on it; or else of the jobs.
     own = [*outcome.folder.glob("*.png"), *outcome.folder.glob("*/*.png")]
-    drawn = sorted(own) or sorted(outcome.folder.glob("*/figures/*.png"))
+    drawn = chosen(sorted(own) or sorted(outcome.folder.glob("*/figures/*.png")), found.header.get("Look at", ""))
     for figure in drawn:
         job = figure.parent.relative_to(outcome.folder).parts[:1]
         name = "-".join([found.name, *(part for part in job if part != "figures"), figure.stem])
         copy(figure, figures / f"{name}.png")
         lines += [f"![{name}]({FIGURES}/{name}.png)", ""]
     return lines if drawn else []
+
+
+def chosen(figures: Sequence[Path], look_at: str) -> list[Path]:
+    """Those of an experiment's figures that the page shows; ``look_at`` is what its header says to look at."""
+    special = [figure for figure in figures if figure.stem not in OF_ANY or figure.stem in look_at]
+    return special or [figure for figure in figures if figure.stem == OF_ANY[0]]
 
 
 def copy(source: Path, target: Path) -> None:
