@@ -11,7 +11,7 @@ from functools import partial
 
 from dlrun import __version__, interrupt, paths
 from dlrun.config import help
-from dlrun.errors import RunError, UserError, sentence
+from dlrun.errors import RunError, UserError, of_device, sentence
 from dlrun.run import member, output
 
 TYPE_CHECKING = False  # as typing's own, which takes a moment to import
@@ -76,6 +76,7 @@ def report(error: Exception) -> NoReturn:
     """Print an error as one line (a line for each fault of a config) and exit: 2 if it is the user's, else 1."""
     if wants_traceback():
         raise error
+    error = of_device(error)
     message = str(error)
     if isinstance(error, OSError):
         message = sentence(error)

@@ -24,6 +24,20 @@ def sentence(error: OSError) -> str:
     return f"{place}cannot be written or read: {error.strerror or error}; earlier files are intact"
 
 
+def of_device(error: Exception) -> Exception:
+    """An error of torch about what its device cannot do, as one that names the keys to change; any other as it is."""
+    text = str(error)
+    if not isinstance(error, RuntimeError):
+        return error
+    if "does not have a deterministic implementation" in text:
+        operator = text.split()[0]
+        return UserError(f"trainer.deterministic=true: torch has no such {operator} on this device; expected false")
+    if "out of memory" in text or "not enough memory" in text:
+        where = "CUDA " if "CUDA" in text else ""
+        return RunError(f"{where}out of memory; a smaller dataset.batch_size and dataset.eval_batch_size need less")
+    return error
+
+
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """The choice whose spelling is nearest to a word, whatever the case; None where none is near."""
     import difflib  # takes a moment, and only mistakes need it

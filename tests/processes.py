@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import socket
@@ -40,6 +41,7 @@ def _child(arguments: Sequence[str], folder: Path, place: dict[str, str], thread
     status = 1
     try:
         os.setsid()
+        faulthandler.register(signal.SIGUSR1, file=(folder / "stacks.txt").open("a"))
         os.chdir(folder)
         os.environ.update(place)
         torch.set_num_threads(threads)
@@ -62,6 +64,8 @@ def ended(children: Sequence[int], within: float = LONGEST) -> list[int]:
                 statuses[child] = os.waitstatus_to_exitcode(found[1])
         if time.monotonic() > given_up:
             for child in set(children) - statuses.keys():
+                os.kill(child, signal.SIGUSR1)  # where it waits: in stacks.txt
+                time.sleep(0.5)
                 os.kill(child, signal.SIGKILL)
             given_up = float("inf")
         time.sleep(0.01)

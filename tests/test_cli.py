@@ -12,6 +12,7 @@ import torch
 from omegaconf import OmegaConf
 
 from dlrun import paths
+from dlrun.errors import RunError, UserError, of_device
 from tests.conftest import QUICK, Dlrun, Train, only_run, result
 
 IN_PROCESS = """
@@ -23,6 +24,34 @@ try:
 except SystemExit as end:
     print(end.code, *[name for name in ("torch", "hydra", "pydantic") if name in sys.modules])
 """
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "told"),
+    [
+        (
+            "nll_loss2d_forward_out_cuda_template does not have a deterministic implementation, but you set",
+            UserError,
+            "trainer.deterministic=true: torch has no such nll_loss2d_forward_out_cuda_template on this device;"
+            " expected false",
+        ),
+        (
+            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79 GiB",
+            RunError,
+            "CUDA out of memory; a smaller dataset.batch_size and dataset.eval_batch_size need less",
+        ),
+        (
+            "[enforce fail at alloc_cpu.cpp:117] data. DefaultCPUAllocator: not enough memory: you tried to allocate 9",
+            RunError,
+            "out of memory; a smaller dataset.batch_size and dataset.eval_batch_size need less",
+        ),
+        ("shapes cannot be multiplied", RuntimeError, "shapes cannot be multiplied"),
+    ],
+)
+def test_what_a_device_cannot_do_names_the_keys_to_change(said: str, kind: type[Exception], told: str) -> None:
+    error = of_device(RuntimeError(said))
+    assert isinstance(error, kind)
+    assert str(error) == told
 
 
 def status_and_modules(*arguments: str) -> list[str]:

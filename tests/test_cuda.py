@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 
 from dlrun import paths
+from dlrun.loss.cross_entropy import cross_entropy
 from tests.conftest import Dlrun, only_run, result
 from tests.test_tasks import COMMON, TASKS
 
@@ -128,6 +129,19 @@ def test_every_verb_works_on_the_gpu_and_says_what_the_cpu_says(dlrun: Dlrun) ->
     for verb, *more in READERS:
         ended = dlrun(verb, "run=run", *more)
         assert ended.status == 0, (verb, more, ended.err)
+
+
+def test_cross_entropy_of_pixels_repeats_to_the_bit_and_is_that_of_the_cpu() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, masks = torch.randn(3, 5, 8, 8, generator=generator), torch.randint(5, (3, 8, 8), generator=generator)
+    torch.use_deterministic_algorithms(True)
+    try:
+        for more in ({}, {"weight": [1.0, 2.0, 3.0, 4.0, 5.0]}, {"label_smoothing": 0.1}):
+            wanted = cross_entropy(**more)(logits, masks)
+            found = cross_entropy(**more).cuda()(logits.cuda(), masks.cuda())
+            assert float(found) == pytest.approx(float(wanted), abs=1e-5)
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.parametrize(("model", "verb"), [("vit", ("explain", "explainer=attention")), ("mlp", ("certify",))])

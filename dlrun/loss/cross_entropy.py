@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
-def cross_entropy(weight: str | Sequence[float] | None = None, label_smoothing: float = 0.0) -> nn.CrossEntropyLoss:
+class CrossEntropy(nn.CrossEntropyLoss):
+    """The cross-entropy of torch; pixels stand in a row on a GPU, where torch has no deterministic algorithm else."""
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The mean loss, a scalar, of logits (B, K, ...) and classes (B, ...) or probabilities as of the logits."""
+        pixels = input.ndim > 2 and target.ndim < input.ndim
+        if pixels and input.is_cuda and torch.are_deterministic_algorithms_enabled():
+            input, target = input.movedim(1, -1).flatten(0, -2), target.flatten()
+        return super().forward(input, target)
+
+
+def cross_entropy(weight: str | Sequence[float] | None = None, label_smoothing: float = 0.0) -> CrossEntropy:
     """The cross-entropy of torch, the mean over a batch weighted by the classes of its examples.
 
     Args:
@@ -27,4 +38,4 @@ def cross_entropy(weight: str | Sequence[float] | None = None, label_smoothing: 
         raise ValueError(f"weight={list(weight)}: expected a weight of 0 or more for each class, not all 0")
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing={label_smoothing}: expected a share, 0 to below 1")
-    return nn.CrossEntropyLoss(None if weight is None else torch.tensor(weight), label_smoothing=label_smoothing)
+    return CrossEntropy(None if weight is None else torch.tensor(weight), label_smoothing=label_smoothing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import torch
 from torch import Tensor, fx, nn
@@ -85,7 +85,6 @@ def at(values: Tensor, times: Tensor, images: Tensor) -> Tensor:
     return values[times].view(-1, *[1] * (images.ndim - 1))
 
 
-@runtime_checkable
 class Denoiser(Protocol):
     """A network that predicts noise."""
 

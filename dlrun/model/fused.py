@@ -74,7 +74,8 @@ class FusedConv(nn.Module):
         run = torch.ops.mkldnn._convolution_pointwise
         if other is None:
             return cast(Tensor, run(images, *self.arguments, self.after, [], ""))
-        if other.shape != self.output_shape(images):  # a sum that stretches one of the two
+        # A sum that stretches one of the two; or one at a single position, which torch 2.11 cannot fuse.
+        if other.shape != self.output_shape(images) or other.shape[2:] == (1, 1):
             return cast(Tensor, (run(images, *self.arguments, "none", [], "") + other).relu_())
         return cast(Tensor, run(images, other, *self.arguments, "add", 1.0, self.after, [], ""))
 

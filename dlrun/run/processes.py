@@ -14,9 +14,10 @@ import os
 import pickle
 import sys
 import tempfile
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -48,6 +49,12 @@ LOOKS = 0.05
 """Seconds between two looks for a command."""
 COMING = 600.0
 """Seconds within which the others, which may still be importing torch, must take a command."""
+BEAT = 1.0
+"""Seconds between two signs of life of a process that waits for a command."""
+SILENCE = 10.0
+"""Seconds without one after which it is gone; so much they may take, once all are there, to make a group."""
+BUSY = b"busy"
+"""The sign of life of one that works: its group notices its end."""
 PARTING = 5.0
 """Seconds that the first process gives to the others to hear that there are no more."""
 _commands = itertools.count()
@@ -84,8 +91,10 @@ def together(config: DictConfig, invocation: Invocation) -> Iterator[None]:
     plain |= {section: {} for section in JUDGING if section in plain}
     store.set(f"{number}", pickle.dumps((plain, invocation)).hex())
     ranks = range(1, int(os.environ["WORLD_SIZE"]))
-    _until(lambda: store.check([f"{number}/{rank}" for rank in ranks]), COMING)
+    watch = Watch(store, ranks)
     try:
+        _until(lambda: store.check([f"{number}/{rank}" for rank in ranks]) or watch.look(), COMING)
+        store.set(f"{number}/go", "")
         with _group(store, number):
             yield
     except LostError as error:
@@ -108,13 +117,56 @@ def serve() -> int:
         return 1
 
 
+class Watch:
+    """The first process's watch over the others until a group connects them, by their signs of life."""
+
+    def __init__(self, store: Store, ranks: Sequence[int]) -> None:
+        self.store, self.ranks = store, ranks
+        self.heard: dict[int, tuple[bytes, float]] = {}
+        """By rank the last sign of life, and when it was new."""
+
+    def look(self) -> bool:
+        """False, so that one goes on waiting.
+
+        Raises:
+            LostError: a process that has been there has given no sign of life for long.
+        """
+        from dlrun.training.process_group import LostError
+
+        now = time.monotonic()
+        for rank in self.ranks:
+            if not self.store.check([f"alive/{rank}"]):
+                continue  # it is not there yet
+            beat = self.store.get(f"alive/{rank}")
+            last, since = self.heard.get(rank, (b"", now))
+            if beat != last or beat == BUSY:
+                self.heard[rank] = (beat, now)
+            elif now - since > SILENCE:
+                raise LostError
+        return False
+
+
 def _serve(store: Store, rank: int) -> int:
+    import torch.distributed  # noqa: F401  # before it says that it is there: what follows is quick
+
+    beats = itertools.count()
+    next_beat = 0.0
+
+    def come(key: str) -> bool:
+        nonlocal next_beat
+        if time.monotonic() >= next_beat:
+            store.set(f"alive/{rank}", f"{next(beats)}")
+            next_beat = time.monotonic() + BEAT
+        return store.check([key])
+
     for number in itertools.count():
-        _until(lambda: store.check([f"{number}"]))  # noqa: B023
+        _until(lambda: come(f"{number}"))  # noqa: B023
         order = pickle.loads(bytes.fromhex(store.get(f"{number}").decode()))
         store.set(f"{number}/{rank}", "here")
         if order is None:
             return 0
+        _until(lambda: come(f"{number}/go"))  # noqa: B023
+        store.set(f"alive/{rank}", BUSY.decode())
         try:
             with tempfile.TemporaryDirectory() as folder, _group(store, number):
                 _help(Path(folder), *order)
@@ -152,18 +204,18 @@ def _group(store: Store, number: int) -> Iterator[None]:
     import torch.distributed as dist
     from torch.distributed.distributed_c10d import PrefixStore
 
-    from dlrun.training.process_group import LostError, broken_is_lost, let_go
+    from dlrun.training.process_group import broken_is_lost, let_go
 
-    try:
-        dist.init_process_group(
+    _within(
+        SILENCE,
+        lambda: dist.init_process_group(
             "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
             store=PrefixStore(f"group {number}", store),
             rank=int(os.environ["RANK"]),
             world_size=int(os.environ["WORLD_SIZE"]),
             timeout=PATIENCE,
-        )
-    except RuntimeError as error:  # one has ended meanwhile
-        raise LostError from error
+        ),
+    )
     try:
         with interrupt.together(), broken_is_lost():
             yield
@@ -174,6 +226,30 @@ def _group(store: Store, number: int) -> Iterator[None]:
         let_go()
     finally:
         dist.destroy_process_group()
+
+
+def _within(seconds: float, connect: Callable[[], object]) -> None:
+    """Connect to the others, in a thread: torch's own patience is for all that follows, and must be long.
+
+    Raises:
+        LostError: one has ended meanwhile, or does not come.
+    """
+    from dlrun.training.process_group import LostError
+
+    failed: list[RuntimeError] = []
+
+    def attempt() -> None:
+        try:
+            connect()
+        except RuntimeError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    given_up = time.monotonic() + seconds
+    _until(lambda: not thread.is_alive() or time.monotonic() > given_up)
+    if thread.is_alive() or failed:
+        raise LostError from (failed[0] if failed else None)
 
 
 def _until(come: Callable[[], bool], within: float = math.inf) -> None:

@@ -11,7 +11,7 @@ from dlrun.dataset.batch import Batch
 from dlrun.dataset.loader import Loader
 from dlrun.errors import UserError
 from dlrun.figure.denoised import denoised
-from dlrun.model.diffusion_process import Denoiser
+from dlrun.model.diffusion_process import Denoiser, DiffusionProcess
 from dlrun.task.task import Clock, Forward, Net, Scores, Task, plain
 
 if TYPE_CHECKING:
@@ -102,10 +102,10 @@ def denoiser(net: Net) -> Denoiser:
         UserError: it is none that can be told a time and a class.
     """
     network = plain(net).get_submodule("network")
-    if not isinstance(network, Denoiser):
+    if not isinstance(getattr(network, "process", None), DiffusionProcess):
         name = type(network).__name__
         raise UserError(f"model={name}: task=diffusion needs a network of noisy images; expected model=diffusion_unet")
-    return network
+    return cast(Denoiser, network)
 
 
 def to_pixels(values: Tensor) -> Tensor:

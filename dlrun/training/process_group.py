@@ -139,14 +139,14 @@ def mesh(device: torch.device) -> DeviceMesh:
 
 
 def let_go(error: BaseException | None = None) -> None:
-    """Drop what would keep connections open at which others may wait, after an error: a network in parts.
+    """Drop what would keep connections open at which others may wait.
 
     Gloo closes a connection when nobody holds its group any more; torch's caches hold a mesh, and that the group.
 
     Args:
-        error: whose frames may hold the network.
+        error: after which the others wait; its frames may hold what was sent, or a network in parts.
     """
-    if not _meshes:
+    if error is None and not _meshes:
         return
     while error is not None:
         traceback.clear_frames(error.__traceback__)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from dlrun.model.diffusion_process import Denoiser, DiffusionProcess
+from dlrun.model.diffusion_process import DiffusionProcess
 from dlrun.model.diffusion_unet import DiffusionUNet, waves
 from dlrun.model.generative import Conditional, noise
 
@@ -75,7 +76,6 @@ def test_ddim_is_the_loop_of_the_paper() -> None:
 def test_the_network_hears_time_and_class_and_trusts_its_input_where_all_is_noise() -> None:
     network = small()
     assert isinstance(network, Conditional)
-    assert isinstance(network, Denoiser)
     drawn, times, classes = noise(network, 2, 0), torch.tensor([500, 500]), torch.tensor([0, 1])
     said = network(drawn, times, classes)
     assert not torch.allclose(said[1:], network(drawn, times, classes.flip(0))[1:], atol=1e-4)
@@ -83,6 +83,11 @@ def test_the_network_hears_time_and_class_and_trusts_its_input_where_all_is_nois
     assert torch.allclose(network(drawn, times + 500, classes), drawn, atol=0.1)
     told = waves(torch.tensor([0, 3]), 4)
     assert told.tolist() == [[0, 0, 1, 1], pytest.approx([math.sin(3), math.sin(0.03), math.cos(3), math.cos(0.03)])]
+
+
+def test_attributes_of_protocols_are_found_statically_as_python_3_12_looks_for_them() -> None:
+    for name in ("noise_shape", "num_classes", "generate"):  # a submodule or a buffer would not be
+        assert inspect.getattr_static(small(), name) is not None
 
 
 def test_images_follow_from_noise_and_class_and_are_pixels() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from torch.distributed.distributed_c10d import HashStore
 
-from dlrun.run import member
+from dlrun.run import member, processes
+from dlrun.training.process_group import LostError
 from tests.conftest import Dlrun
 from tests.processes import ended, start, struck
 from tests.torture import fingerprint
@@ -177,6 +180,37 @@ def test_the_launcher_starts_them(dlrun: Dlrun, whole: Path) -> None:
     wrong = dlrun(*COMMAND, "trainer.devices=2", "dataset.batch_size=0", "hydra.run.dir=other")
     assert wrong.status == 2
     assert not Path("other").exists()
+
+
+def test_a_process_that_falls_silent_before_the_group_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    store = HashStore()
+    watch = processes.Watch(store, range(1, 4))  # of which 3 has not come yet
+    for now in range(60):
+        store.set("alive/1", f"{now}")
+        store.set("alive/2", "busy")
+        assert not watch.look()
+    now += processes.SILENCE
+    assert not watch.look()
+    now += 1
+    with pytest.raises(LostError):
+        watch.look()
+
+
+def test_a_group_that_does_not_come_about_is_a_lost_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[int] = []
+    processes._within(10.0, lambda: met.append(1))
+    assert met == [1]
+
+    def refused() -> None:
+        raise RuntimeError("connection refused")
+
+    never = threading.Event()
+    for seconds, connect in ((10.0, refused), (0.1, never.wait)):
+        with pytest.raises(LostError):
+            processes._within(seconds, connect)
+    never.set()
 
 
 def test_a_process_knows_whether_it_is_one_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
