@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from torch.distributed.distributed_c10d import HashStore
+from torch.distributed import HashStore  # type: ignore[attr-defined]
 
 from dlrun.run import member, processes
 from dlrun.training.process_group import LostError
