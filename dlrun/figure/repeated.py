@@ -26,8 +26,9 @@ def repeated(metric: str, axis: str, places: Sequence[str], panels: Mapping[str,
     """
     points = [point for lines in panels.values() for line in lines.values() for point in line.values()]
     several = any(half for _, half in points)
-    title = metric.replace("_", " ") + (", mean over seeds and its 95% interval" if several else "")
-    figure, plots = slide(title, columns=len(panels), sharey=True)
+    words = metric.replace("_", " ").replace("/", " ")
+    how = ": mean over seeds, 95% interval" if several else ""
+    figure, plots = slide(f"{words.capitalize()} against {axis}{how}", columns=len(panels), sharey=True)
     labels = list(dict.fromkeys(label for lines in panels.values() for label in lines))
     for plot, (name, lines) in zip(plots, panels.items(), strict=True):
         for label, line in lines.items():
@@ -49,7 +50,7 @@ def repeated(metric: str, axis: str, places: Sequence[str], panels: Mapping[str,
     means = [mean for mean, _ in points]
     if min(means) > 0 and max(means) > 50 * min(means):
         plots[0].set_yscale("log")
-    plots[0].set_ylabel(metric)
+    plots[0].set_ylabel(words)
     if len(labels) > 1:
         figure.legend(*plots[0].get_legend_handles_labels(), fontsize=9, loc="outside right upper")
     return figure
