@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 
-class CrossEntropy(nn.CrossEntropyLoss):
+class CrossEntropyLoss(nn.CrossEntropyLoss):
     """The cross-entropy of torch; pixels stand in a row on a GPU, where torch has no deterministic algorithm else."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ class CrossEntropy(nn.CrossEntropyLoss):
         return super().forward(input, target)
 
 
-def cross_entropy(weight: str | Sequence[float] | None = None, label_smoothing: float = 0.0) -> CrossEntropy:
+def cross_entropy(weight: str | Sequence[float] | None = None, label_smoothing: float = 0.0) -> CrossEntropyLoss:
     """The cross-entropy of torch, the mean over a batch weighted by the classes of its examples.
 
     Args:
@@ -38,4 +38,4 @@ def cross_entropy(weight: str | Sequence[float] | None = None, label_smoothing: 
         raise ValueError(f"weight={list(weight)}: expected a weight of 0 or more for each class, not all 0")
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing={label_smoothing}: expected a share, 0 to below 1")
-    return CrossEntropy(None if weight is None else torch.tensor(weight), label_smoothing=label_smoothing)
+    return CrossEntropyLoss(None if weight is None else torch.tensor(weight), label_smoothing=label_smoothing)
