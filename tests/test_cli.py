@@ -102,6 +102,7 @@ ERRORS = {
     ("train", "trainer.precision=fp8"): "trainer.precision='fp8': expected 'auto', 'fp32', 'bf16' or 'fp16'",
     ("train", "trainer.device=gpu"): "trainer.device=gpu: expected trainer.device=cuda",
     ("train", "dataset.batch_size=0"): "dataset.batch_size=0: expected greater than 0",
+    ("train", "dataset.shape=[1,0,8]"): "dataset.shape.1=0: expected greater than 0",
     (
         "train",
         f"dataset.batch_size={10**20}",

@@ -69,7 +69,7 @@ class DatasetOptions(Section):
     """What loads the data: it returns :class:`dlrun.dataset.source.Splits`."""
     root: Annotated[str, MAY_CHANGE]
     """Where the data lies."""
-    shape: Annotated[list[int] | None, COUNTED] = None
+    shape: Annotated[list[Positive] | None, COUNTED] = None
     """Of what the network reads, such as [channels, height, width]."""
     words: Annotated[Positive | None, COUNTED] = None
     """Most words of a vocabulary; None where there are no texts."""
