@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -49,6 +49,12 @@ class Replica:
             for mine, buffer in zip(self.model.buffers(), self.original.buffers(), strict=True):
                 mine.copy_(buffer)
         self.generator.manual_seed(seed)
+
+    def left_out(self) -> AbstractContextManager[None]:
+        """Meanwhile what it computes is no part of the batch."""
+        from dlrun.training.sync_batch_norm import left_out
+
+        return left_out(self.model)
 
     def changes(self, share: float) -> list[Tensor]:
         """What has become of the buffers since; see :func:`changes`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from dlrun.task.task import Clock
 from dlrun.training.replica import change, changes, counted
 from dlrun.training.shard import divided, whole
 from dlrun.training.step import Means, Step, parted
+from dlrun.training.sync_batch_norm import left_out
 from dlrun.training.world import TreeSum
 
 
@@ -36,7 +38,8 @@ class ShardedStep(Step):
         weight, share = self._shares(batches)[place] if is_mine else (0.0, 0.0)
         before = {name: buffer.clone() for name, buffer in counted(self.model).items()}
         self.division.seeded(clock.step, place, turn)
-        loss, means = self._measured(self.net, player, batch)
+        with nullcontext() if is_mine else left_out(self.model):
+            loss, means = self._measured(self.net, player, batch)
         # Torch takes the mean over the processes. One without a part of a small batch helps to gather, and adds 0.
         torch.autograd.backward(loss * (weight * self.division.world.size))
         if not weight:  # the loss of no target at all is NaN

@@ -5,6 +5,9 @@ torch's own, ``nn.SyncBatchNorm``, is for GPUs alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.distributed.nn import functional
@@ -20,6 +23,9 @@ def all_reduce(values: Tensor) -> Tensor:
 class Synchronized(_BatchNorm):
     """Batch normalisation of which every process computes a part of the batch; in evaluation as any other."""
 
+    counts = True
+    """Whether this process's inputs are a part of the batch."""
+
     def _check_input_dim(self, input: Tensor) -> None:
         pass
 
@@ -31,11 +37,11 @@ class Synchronized(_BatchNorm):
         dims = [axis for axis in range(values.ndim) if axis != 1]
         shape = [1, -1, *[1] * (values.ndim - 2)]
         count = values.new_tensor([values.numel() / values.shape[1]])
-        sums = all_reduce(torch.cat([values.sum(dims), count]))
+        sums = all_reduce(torch.cat([values.sum(dims), count]) * self.counts)
         number = float(sums[-1])
         mean = sums[:-1] / number
         centred = values - mean.view(shape)
-        variance = all_reduce(centred.square().sum(dims)) / number
+        variance = all_reduce(centred.square().sum(dims) * self.counts) / number
         with torch.no_grad():
             self._track(mean, variance * number / (number - 1))
         normal: Tensor = centred * (variance + self.eps).rsqrt().view(shape)
@@ -58,3 +64,14 @@ def synchronize(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, _BatchNorm):
             module.__class__ = Synchronized
+
+
+@contextmanager
+def left_out(model: nn.Module) -> Iterator[None]:
+    """Meanwhile a model computes what is no part of the batch, so that all processes call each other equally often."""
+    found = [module for module in model.modules() if isinstance(module, Synchronized)]
+    for module in found:
+        module.counts = False
+    yield
+    for module in found:
+        module.counts = True

@@ -81,7 +81,7 @@ def made(sharded: bool, norm: bool = False, synchronized: bool = False, clip: fl
     division = Division(seed=7, world=process_group.current())
     kind = ShardedStep if sharded else Step
     task = Classification(nn.CrossEntropyLoss(), CLASSES)
-    return kind(task, model.train(), {"": optimizer}, Precision("fp32", CPU), division, clip)
+    return kind(task, model.train(), {"": optimizer}, Precision("fp32", CPU), division, clip, synchronized=synchronized)
 
 
 def trained(step: Step, first: int = 0, last: int = len(SIZES)) -> dict[str, Any]:
@@ -167,6 +167,15 @@ def test_batch_norm_is_that_of_two_processes_or_of_the_whole_batch(tmp_path: Pat
     assert_close(sharded, apart)
     assert_close(synchronized, whole)
     assert sharded["given"][1]["loss"] != pytest.approx(whole["given"][1]["loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("sharded", [False, True])
+def test_synchronized_batch_norm_counts_a_batch_once_that_is_too_small_for_all(
+    tmp_path: Path, sharded: bool, count: int
+) -> None:
+    ends = in_processes(count, tmp_path / "several", lambda: trained(made(sharded, norm=True, synchronized=True)))
+    assert_close(ends[0], trained(made(sharded=False, norm=True)))
 
 
 def test_a_part_without_a_target_adds_nothing(tmp_path: Path) -> None:
