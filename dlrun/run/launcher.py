@@ -74,6 +74,7 @@ def _launch(words: Sequence[str], count: int) -> int:
         run_id=f"dlrun{os.getpid()}",
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
+        local_addr="localhost",  # else it asks for the host by name, which on many a laptop nobody answers
         max_restarts=0,
         logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
     )
