@@ -15,6 +15,31 @@ from torch import Tensor, nn
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
 
+class Buffers:
+    """Where the buffers of a model are, found once: a walk over all modules takes as long as a small layer.
+
+    Args:
+        model: whose modules stay the same.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        first: dict[int, tuple[str, dict[str, Tensor | None], str]] = {}
+        for prefix, module in model.named_modules():
+            for name, buffer in module._buffers.items():
+                if buffer is not None:  # one that two modules share counts once
+                    first.setdefault(id(buffer), (f"{prefix}.{name}".lstrip("."), module._buffers, name))
+        self._places = [*first.values()]
+
+    def all(self) -> dict[str, Tensor]:
+        """Every buffer, by name."""
+        found = {name: buffers[own] for name, buffers, own in self._places}
+        return {name: buffer for name, buffer in found.items() if buffer is not None}
+
+    def counted(self) -> dict[str, Tensor]:
+        """Those that hold numbers."""
+        return {name: buffer for name, buffer in self.all().items() if buffer.dtype != torch.bool}
+
+
 class Replica:
     """A copy of a model for one micro-batch at a time.
 
@@ -29,7 +54,6 @@ class Replica:
     """
 
     def __init__(self, model: nn.Module, compiled: bool = False, synchronized: bool = False) -> None:
-        self.original = model
         self.model = copy.deepcopy(model, {id(each): each for each in model.parameters()})
         self.generator = torch.Generator(next(model.parameters()).device)
         for module in [] if compiled else self.model.modules():
@@ -40,13 +64,16 @@ class Replica:
 
             synchronize(self.model)
         self.net: Callable[..., Any] = torch.compile(self.model) if compiled else self.model
+        self._modules = [*zip(self.model.modules(), model.modules(), strict=True)]
+        self._own, self._others = Buffers(self.model), Buffers(model)
 
     def begin(self, seed: int) -> None:
         """Take over the model's modes and buffers, and what dropout draws from a seed."""
-        for own, other in zip(self.model.modules(), self.original.modules(), strict=True):
-            own.training = other.training
+        for own, other in self._modules:
+            if own.training != other.training:
+                own.training = other.training
         with torch.no_grad():
-            for mine, buffer in zip(self.model.buffers(), self.original.buffers(), strict=True):
+            for mine, buffer in zip(self._own.all().values(), self._others.all().values(), strict=True):
                 mine.copy_(buffer)
         self.generator.manual_seed(seed)
 
@@ -58,12 +85,7 @@ class Replica:
 
     def changes(self, share: float) -> list[Tensor]:
         """What has become of the buffers since; see :func:`changes`."""
-        return changes(counted(self.model), counted(self.original), share)
-
-
-def counted(model: nn.Module) -> dict[str, Tensor]:
-    """The buffers that hold numbers, by name."""
-    return {name: buffer for name, buffer in model.named_buffers() if buffer.dtype != torch.bool}
+        return changes(self._own.counted(), self._others.counted(), share)
 
 
 def is_mean(name: str, buffer: Tensor) -> bool:
@@ -80,9 +102,9 @@ def changes(after: Mapping[str, Tensor], before: Mapping[str, Tensor], share: fl
 
 
 @torch.no_grad()
-def change(model: nn.Module, changes: Sequence[Tensor]) -> None:
+def change(buffers: Buffers, changes: Sequence[Tensor]) -> None:
     """Change a model's buffers by what its replicas have made of them."""
-    for buffer, by in zip(counted(model).values(), changes, strict=True):
+    for buffer, by in zip(buffers.counted().values(), changes, strict=True):
         buffer.add_((by if buffer.is_floating_point() else by.round()).to(buffer.dtype))
 
 

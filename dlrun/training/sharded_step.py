@@ -11,7 +11,7 @@ from torch.distributed.tensor import DTensor
 
 from dlrun.dataset.batch import Batch
 from dlrun.task.task import Clock
-from dlrun.training.replica import change, changes, counted
+from dlrun.training.replica import change, changes
 from dlrun.training.shard import divided, whole
 from dlrun.training.step import Means, Step, parted
 from dlrun.training.sync_batch_norm import left_out
@@ -36,7 +36,7 @@ class ShardedStep(Step):
         ((place, batch),) = prepared.items()
         sums, is_mine = TreeSum(), place in self.division.mine(len(batches))
         weight, share = self._shares(batches)[place] if is_mine else (0.0, 0.0)
-        before = {name: buffer.clone() for name, buffer in counted(self.model).items()}
+        before = {name: buffer.clone() for name, buffer in self.buffers.counted().items()}
         self.division.seeded(clock.step, place, turn)
         with nullcontext() if is_mine else left_out(self.model):
             loss, means = self._measured(self.net, player, batch)
@@ -45,15 +45,15 @@ class ShardedStep(Step):
         if not weight:  # the loss of no target at all is NaN
             means["loss"] = torch.zeros_like(loss)
         scaled = [value * (weight if name == "loss" else share) for name, value in means.items()]
-        tensors = [*changes(counted(self.model), before, share), *scaled]
+        tensors = [*changes(self.buffers.counted(), before, share), *scaled]
         vector = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
         if is_mine:
             sums.add(place, vector.clone())
         pieces = parted(self.division.world.combine(sums, len(batches), vector), tensors)
         with torch.no_grad():
-            for name, buffer in counted(self.model).items():
+            for name, buffer in self.buffers.counted().items():
                 buffer.copy_(before[name])
-        change(self.model, pieces[: len(before)])
+        change(self.buffers, pieces[: len(before)])
         return dict(zip(means, pieces[len(before) :], strict=True))
 
     def _clip(self, optimizer: torch.optim.Optimizer, measure: bool) -> None:

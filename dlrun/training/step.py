@@ -15,7 +15,7 @@ from dlrun.compute.seeding import of_step
 from dlrun.dataset.batch import Batch, size
 from dlrun.task.task import Clock, Net, Task
 from dlrun.training.division import Division
-from dlrun.training.replica import Replicas, change
+from dlrun.training.replica import Buffers, Replicas, change
 from dlrun.training.world import TreeSum
 
 Means = dict[str, Tensor]
@@ -58,7 +58,7 @@ class Step:
         self.task, self.model, self.optimizers, self.precision = task, model, optimizers, precision
         self.division, self.clip_norm = division or Division(), clip_norm
         self.net: Callable[..., Any] = torch.compile(model) if compiled else model
-        self.replicas = Replicas(model, compiled, synchronized)
+        self.replicas, self.buffers = Replicas(model, compiled, synchronized), Buffers(model)
         self.scaler = precision.scaler()
         self.rates = {player: [group["lr"] for group in made.param_groups] for player, made in optimizers.items()}
         self.loss_names = {f"{player}_loss" if player else "loss" for player in optimizers}
@@ -160,7 +160,7 @@ class Step:
         pieces = parted(total, tensors)
         for parameter, gradient in zip(parameters, pieces, strict=False):
             parameter.grad = gradient
-        change(self.model, pieces[len(parameters) : len(pieces) - len(names)])
+        change(self.buffers, pieces[len(parameters) : len(pieces) - len(names)])
         return dict(zip(names, pieces[len(pieces) - len(names) :], strict=True))
 
     def _measured(self, net: Net, player: str, batch: Batch) -> tuple[Tensor, Means]:
@@ -173,13 +173,13 @@ class Step:
     @contextmanager
     def _buffers_kept(self) -> Iterator[None]:
         """Preparing changes no buffers: it would in each process others."""
-        kept = [buffer.clone() for buffer in self.model.buffers()]
+        kept = {name: buffer.clone() for name, buffer in self.buffers.all().items()}
         try:
             yield
         finally:
             with torch.no_grad():
-                for buffer, before in zip(self.model.buffers(), kept, strict=True):
-                    buffer.copy_(before)
+                for name, buffer in self.buffers.all().items():
+                    buffer.copy_(kept[name])
 
     def _shares(self, batches: Sequence[Batch]) -> list[tuple[float, float]]:
         """For each micro-batch its part in the mean loss of all, and in means over their examples."""
