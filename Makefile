@@ -21,7 +21,7 @@ types:  ## mypy, strict
 	$(PYTHON) -m mypy
 
 test:  ## pytest, in as many processes as there are cores
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist worksteal
 
 embedded:  ## pytest: the longer of the experiments that need no data from outside meet their claims
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto -m slow tests/test_embedded.py
