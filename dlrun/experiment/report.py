@@ -20,8 +20,6 @@ TABLE, PAGE, FIGURES = "README.md", "figures.md", "figures"
 COLUMNS = ("experiment", "job", "metric", "claimed", "measured", "", "seconds")
 COLORS = 256
 """Of a figure in the report: what a palette holds; plots look the same, photos nearly so."""
-
-
 OF_ANY = ("curves", "samples", "most_wrong", "confusion_matrix")
 """Figures that any training draws: the page has them where an experiment says to look at them, or has no others."""
 

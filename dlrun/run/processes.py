@@ -147,7 +147,7 @@ class Watch:
 
 
 def _serve(store: Store, rank: int) -> int:
-    import torch.distributed  # noqa: F401  # before it says that it is there: what follows is quick
+    from dlrun.training.process_group import LostError  # before it says that it is there: what follows is quick
 
     beats = itertools.count()
     next_beat = 0.0
@@ -171,8 +171,6 @@ def _serve(store: Store, rank: int) -> int:
             with tempfile.TemporaryDirectory() as folder, _group(store, number):
                 _help(Path(folder), *order)
         except Exception as error:
-            from dlrun.training.process_group import LostError
-
             if not isinstance(error, LostError):
                 where = f"process {rank + 1} of {os.environ['WORLD_SIZE']}"
                 store.set(f"{number}/{rank}/failed", f"{where}: {str(error) or type(error).__name__}")
@@ -236,20 +234,23 @@ def _within(seconds: float, connect: Callable[[], object]) -> None:
     """
     from dlrun.training.process_group import LostError
 
-    failed: list[RuntimeError] = []
+    failed: list[Exception] = []
 
     def attempt() -> None:
         try:
             connect()
-        except RuntimeError as error:
+        except Exception as error:
             failed.append(error)
 
     thread = threading.Thread(target=attempt, daemon=True)
     thread.start()
+    thread.join(LOOKS)  # mostly it takes no longer
     given_up = time.monotonic() + seconds
     _until(lambda: not thread.is_alive() or time.monotonic() > given_up)
+    if failed and not isinstance(failed[0], RuntimeError):
+        raise failed[0]
     if thread.is_alive() or failed:
-        raise LostError from (failed[0] if failed else None)
+        raise LostError from next(iter(failed), None)
 
 
 def _until(come: Callable[[], bool], within: float = math.inf) -> None:

@@ -206,6 +206,11 @@ def test_a_group_that_does_not_come_about_is_a_lost_process(monkeypatch: pytest.
     def refused() -> None:
         raise RuntimeError("connection refused")
 
+    def wrong() -> None:
+        raise ValueError("no such backend")
+
+    with pytest.raises(ValueError, match="no such backend"):
+        processes._within(10.0, wrong)
     never = threading.Event()
     for seconds, connect in ((10.0, refused), (0.1, never.wait)):
         with pytest.raises(LostError):
