@@ -140,7 +140,7 @@ class Step:
                 with nullcontext() if place in mine else replica.left_out():
                     loss, means = self._measured(replica.net, player, prepared[place])
                 if weight:
-                    loss = self.scaler.scale(loss * weight * (place in mine))
+                    loss = self.scaler.scale(loss * (weight * (place in mine)))
                     gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
                 else:  # the loss of no target at all is NaN
                     gradients, means["loss"] = tuple(map(torch.zeros_like, parameters)), torch.zeros_like(loss)

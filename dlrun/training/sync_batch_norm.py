@@ -72,6 +72,8 @@ def left_out(model: nn.Module) -> Iterator[None]:
     found = [module for module in model.modules() if isinstance(module, Synchronized)]
     for module in found:
         module.counts = False
-    yield
-    for module in found:
-        module.counts = True
+    try:
+        yield
+    finally:
+        for module in found:
+            module.counts = True
