@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import torch
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -98,7 +99,9 @@ class TensorBoard(Logger):
         try:
             with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
                 warnings.simplefilter("ignore")  # the tracer warns of every Python branch on a size
-                self.writer.add_graph(model, inputs)
+                # Checking what it traced is slow: torch imports what it has for tensors in parts.
+                traced: Any = torch.jit.trace(model, inputs, check_trace=False)  # type: ignore[no-untyped-call]
+                self.writer.add_graph(traced, inputs)
         except RunError:  # of the disk
             raise
         except Exception as error:  # of the tracer, or of a model of anybody's own

@@ -17,6 +17,7 @@ from dlrun.figure.confusion_matrix import confusion_matrix
 from dlrun.figure.samples import samples
 from dlrun.loss.weight import is_nll
 from dlrun.model.logits import class_logits
+from dlrun.task.confusion import confusion
 from dlrun.task.task import Forward, Net, Scores, Task
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ class ClassificationScores(Scores):
 
     def detailed(self, top_k: int) -> dict[str, float]:
         """The metrics, with top-k accuracy, means over the classes, and the expected calibration error (15 bins)."""
-        from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
+        from torchmetrics.functional.classification import (  # slow to import
+            multiclass_accuracy,
+            multiclass_calibration_error,
+        )
 
         probabilities, targets = self.probabilities, self.targets
         classes = probabilities.shape[1]
@@ -118,9 +122,7 @@ class ClassificationScores(Scores):
 
     def confusion(self) -> Tensor:
         """Counts, int64 (K, K): a row for each true class, a column for each predicted one."""
-        from torchmetrics.functional.classification import multiclass_confusion_matrix  # slow to import, as above
-
-        return multiclass_confusion_matrix(self.predictions, self.targets, self._logits[0].shape[1])
+        return confusion(self.predictions, self.targets, self._logits[0].shape[1])
 
     def most_wrong(self, count: int) -> Tensor:
         """Indices of the misclassified examples with the least probability for their class, worst first."""

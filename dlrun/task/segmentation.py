@@ -11,6 +11,7 @@ from dlrun.dataset.batch import Batch, size
 from dlrun.dataset.loader import Loader
 from dlrun.figure.segmentation import segmentation
 from dlrun.loss.weight import weight
+from dlrun.task.confusion import confusion
 from dlrun.task.task import Forward, Net, Scores, Task
 
 if TYPE_CHECKING:
@@ -31,13 +32,11 @@ class SegmentationScores(Scores):
 
     def add(self, batch: Batch, loss: Tensor, outputs: Tensor) -> None:
         """Take in a batch: its mean loss, and logits (B, K, H, W)."""
-        from torchmetrics.functional.classification import multiclass_confusion_matrix  # slow to import
-
         predictions = outputs.argmax(dim=1)
         if self.examples < self.KEPT:
             self._kept.append((batch["image"].cpu(), batch["mask"].cpu(), predictions.cpu()))
         super().add(batch, loss, outputs)
-        self.counts += multiclass_confusion_matrix(predictions, batch["mask"], len(self.counts)).cpu()
+        self.counts += confusion(predictions, batch["mask"], len(self.counts)).cpu()
 
     @property
     def kept(self) -> tuple[Tensor, Tensor, Tensor]:

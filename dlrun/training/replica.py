@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -63,7 +63,7 @@ class Replica:
             from dlrun.training.sync_batch_norm import synchronize  # torch's part of it takes a moment to import
 
             synchronize(self.model)
-        self.net: Callable[..., Any] = torch.compile(self.model) if compiled else self.model
+        self.net: Any = torch.compile(self.model) if compiled else self.model
         self._modules = [*zip(self.model.modules(), model.modules(), strict=True)]
         self._own, self._others = Buffers(self.model), Buffers(model)
 

@@ -39,11 +39,9 @@ class ShardedStep(Step):
         before = {name: buffer.clone() for name, buffer in self.buffers.counted().items()}
         self.division.seeded(clock.step, place, turn)
         with nullcontext() if is_mine else left_out(self.model):
-            loss, means = self._measured(self.net, player, batch)
+            loss, means = self._measured(self.net, player, batch, counts=weight > 0)
         # Torch takes the mean over the processes. One without a part of a small batch helps to gather, and adds 0.
         torch.autograd.backward(loss * (weight * self.division.world.size))
-        if not weight:  # the loss of no target at all is NaN
-            means["loss"] = torch.zeros_like(loss)
         scaled = [value * (weight if name == "loss" else share) for name, value in means.items()]
         tensors = [*changes(self.buffers.counted(), before, share), *scaled]
         vector = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])

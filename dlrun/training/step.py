@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dlrun.compute.precision import Precision
 from dlrun.compute.seeding import of_step
 from dlrun.dataset.batch import Batch, size
-from dlrun.task.task import Clock, Net, Task
+from dlrun.task.task import Clock, Task
 from dlrun.training.division import Division
 from dlrun.training.replica import Buffers, Replicas, change
 from dlrun.training.world import TreeSum
@@ -25,6 +25,21 @@ def parted(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     """The tensors that a vector was put together from, of these shapes and types."""
     pieces = torch.split(vector, [each.numel() for each in like])
     return [piece.view(each.shape).to(each.dtype) for piece, each in zip(pieces, like, strict=True)]
+
+
+@contextmanager
+def without_gradients(net: nn.Module) -> Iterator[None]:
+    """Meanwhile what a network computes passes zeros back, through all layers, as other processes may wait there."""
+
+    def silence(module: nn.Module, arguments: Any, outputs: Any) -> None:
+        if isinstance(outputs, Tensor) and outputs.requires_grad:
+            outputs.register_hook(torch.zeros_like)  # type: ignore[no-untyped-call]
+
+    hook = net.register_forward_hook(silence)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 class Step:
@@ -57,7 +72,7 @@ class Step:
     ) -> None:
         self.task, self.model, self.optimizers, self.precision = task, model, optimizers, precision
         self.division, self.clip_norm = division or Division(), clip_norm
-        self.net: Callable[..., Any] = torch.compile(model) if compiled else model
+        self.net: Any = torch.compile(model) if compiled else model
         self.replicas, self.buffers = Replicas(model, compiled, synchronized), Buffers(model)
         self.scaler = precision.scaler()
         self.rates = {player: [group["lr"] for group in made.param_groups] for player, made in optimizers.items()}
@@ -138,12 +153,9 @@ class Step:
             with self.replicas.one() as replica:
                 replica.begin(of_step(self.division.seed, clock.step, place, turn))
                 with nullcontext() if place in mine else replica.left_out():
-                    loss, means = self._measured(replica.net, player, prepared[place])
-                if weight:
-                    loss = self.scaler.scale(loss * (weight * (place in mine)))
-                    gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
-                else:  # the loss of no target at all is NaN
-                    gradients, means["loss"] = tuple(map(torch.zeros_like, parameters)), torch.zeros_like(loss)
+                    loss, means = self._measured(replica.net, player, prepared[place], counts=weight > 0)
+                loss = self.scaler.scale(loss * (weight * (place in mine)))
+                gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
                 scaled = [value * (weight if name == "loss" else share) for name, value in means.items()]
                 return list(means), [*gradients, *replica.changes(share), *scaled]
 
@@ -163,12 +175,16 @@ class Step:
         change(self.buffers, pieces[len(parameters) : len(pieces) - len(names)])
         return dict(zip(names, pieces[len(pieces) - len(names) :], strict=True))
 
-    def _measured(self, net: Net, player: str, batch: Batch) -> tuple[Tensor, Means]:
-        """The player's loss on a batch, and the means over it."""
-        with self.precision.autocast():
+    def _measured(self, net: nn.Module, player: str, batch: Batch, counts: bool = True) -> tuple[Tensor, Means]:
+        """The player's loss on a batch, and the means over it.
+
+        The loss of no target at all is NaN, and so is its gradient. Of a batch that does not count both are zero.
+        """
+        with self.precision.autocast(), nullcontext() if counts else without_gradients(net):
             loss, outputs = self.task.loss(net, batch, player)
         with torch.no_grad():
-            return loss, {"loss": loss.detach(), **self.task.batch_metrics(outputs, batch)}
+            value = loss.detach() if counts else torch.zeros_like(loss)
+            return loss, {"loss": value, **self.task.batch_metrics(outputs, batch)}
 
     @contextmanager
     def _buffers_kept(self) -> Iterator[None]:

@@ -178,10 +178,18 @@ def test_synchronized_batch_norm_counts_a_batch_once_that_is_too_small_for_all(
     assert_close(ends[0], trained(made(sharded=False, norm=True)))
 
 
-def test_a_part_without_a_target_adds_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "loss", [{"ignore_index": 0}, {"weight": torch.arange(5.0)}], ids=["ignored class", "class without weight"]
+)
+@pytest.mark.parametrize("sharded", [False, True])
+@pytest.mark.parametrize("synchronized", [False, True])
+def test_a_part_without_a_target_adds_nothing(
+    tmp_path: Path, sharded: bool, synchronized: bool, loss: dict[str, Any]
+) -> None:
     def ends() -> dict[str, Any]:
-        step = made(sharded=process_group.current().size > 1)
-        step.task.criterion = nn.CrossEntropyLoss(ignore_index=0)
+        several = process_group.current().size > 1
+        step = made(sharded and several, norm=synchronized, synchronized=synchronized and several)
+        step.task.criterion = nn.CrossEntropyLoss(**loss)
         given = batch(0, 8)
         given["target"][:4] = 0
         means = step(step.division.cut(given), Clock(training=True), 1.0)
