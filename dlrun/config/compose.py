@@ -31,8 +31,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from dlrun import paths
 from dlrun.config import saved, schema, unread
+from dlrun.config.composed_once import compose_once
 from dlrun.config.invocation import Invocation, key
-from dlrun.config.plan import Plan, choices, fresh, job_config, job_name, names_time, without_empty
+from dlrun.config.plan import SERIAL, Plan, choices, fresh, job_config, job_name, names_time, without_empty
 from dlrun.config.saved import Reopened, quoted
 from dlrun.errors import UserError
 
@@ -266,6 +267,8 @@ class FrontDoor:
         context.callbacks.on_multirun_start(config=full, config_name=self.name)
         sweeper = Plugins.instance().instantiate_sweeper(config=full, hydra_context=context, task_function=task)
         prepare(sweeper.launcher, plan)
+        if plan.launcher == SERIAL:
+            compose_once(sweeper, context.config_loader)
         try:
             sweeper.sweep(arguments=list(full.hydra.overrides.task))
         except OSError as error:  # Hydra writes this file in place, and a failing write names none

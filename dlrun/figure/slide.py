@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any, Literal
 
 from cycler import cycler
@@ -19,6 +20,8 @@ DPI = 200
 """Dots per inch."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 """Okabe and Ito, Color Universal Design, 2008, the strongest first."""
+COMPRESSION = 3
+"""Of PNG files: a sixth larger than by Pillow's default, in a third of the time."""
 MARKERS = "os^DvPX*"
 """Beside the colours, for those who see none."""
 CHANGE = "RdBu_r"
@@ -98,3 +101,12 @@ def _short(label: str) -> str:
 
 def _lines(title: str) -> str:
     return "\n".join(wrapped(line, (WIDTH - 0.4) / BOLD, TITLE, lines=3) for line in title.split("\n"))
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG file, without the name and version of what drew it, so that equal pictures have equal bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_level": COMPRESSION}
+    )
+    return buffer.getvalue()

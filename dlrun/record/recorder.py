@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dlrun import interrupt
 from dlrun.errors import RunError
-from dlrun.figure.slide import DPI
+from dlrun.figure.slide import png
 from dlrun.files import append, remove_leftovers, write_whole
 from dlrun.logger.logger import Logger, Status, Value
 from dlrun.record import curve_file
@@ -105,13 +105,12 @@ class Recorder:
             figure: what to render.
             step: when it was drawn; the file has the last figure of a name.
         """
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})  # no version: equal bytes
+        content = png(figure)
         file = self.folder / self.figures / f"{name}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, buffer.getvalue(), sync=False)
+        write_whole(file, content, sync=False)
         for logger in self.loggers:
-            logger.figure(name, file, buffer.getvalue(), step)
+            logger.figure(name, file, content, step)
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write ``NAME.csv``, whole or not at all: a line for each row, with the columns of the first."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 def draw(folder: Path) -> None:
     """Draw the curves of one name of all jobs together, and the test against the swept key, where it is a number."""
     from dlrun.figure.curves import curves
-    from dlrun.figure.slide import DPI
+    from dlrun.figure.slide import png
 
     rows = [row for row in table_rows(folder) if row["status"] == "completed"]
     if not rows:
@@ -36,9 +35,7 @@ def draw(folder: Path) -> None:
     figures |= repeats(rows, [text for text in rows[0]["overrides"] if text not in shared])
     for name, figure in figures.items():
         (folder / "figures").mkdir(exist_ok=True)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=DPI)
-        write_whole(folder / "figures" / f"{name}.png", buffer.getbuffer())
+        write_whole(folder / "figures" / f"{name}.png", png(figure))
 
 
 def swept_test(rows: list[Row], shared: set[str]) -> Figure | None:
