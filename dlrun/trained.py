@@ -14,8 +14,8 @@ from dlrun.config.invocation import Invocation
 from dlrun.config.targets import check_targets
 from dlrun.dataset import vocabulary
 from dlrun.errors import UserError
-from dlrun.model import pretrained, published
-from dlrun.model.timm_network import IMAGENET
+from dlrun.model import published
+from dlrun.model.timm_network import imagenet
 from dlrun.run.folder import Run
 
 OF_THE_MODEL = ("image_size", "resize_size", "channels", "shape", "words", "num_classes", "mean", "std", "normalize")
@@ -86,6 +86,8 @@ def choose_weights(config: DictConfig, invocation: Invocation) -> tuple[DictConf
         return updated(config, values), known_classes(config) or numbers_of(config)
     is_imagenet, name = invocation.choices.get("dataset") in IMAGENETS, published_name(config.model)
     if is_imagenet and name is not None:
+        from dlrun.model import pretrained  # torchvision, which a model of one's own does not need, is slow to import
+
         found = pretrained.find(name, config.weights or "DEFAULT")
         filled = {f"dataset.{key}": value for key, value in asdict(found.preprocessing).items()}
         filled["dataset.num_classes"] = len(found.classes)
@@ -101,7 +103,7 @@ def choose_weights(config: DictConfig, invocation: Invocation) -> tuple[DictConf
         raise UserError("weights: none given; expected run=DIR, or model=NAME weights=FILE dataset=NAME")
     if not is_imagenet:
         return config, None
-    classes, numbers = IMAGENET if name is None else found.classes, numbers_of(config)
+    classes, numbers = imagenet() if name is None else found.classes, numbers_of(config)
     return config, classes if len(classes) == len(numbers) else numbers
 
 

@@ -1,4 +1,4 @@
-"""What a training imports: nothing slow that it has no need of."""
+"""What a training and a prediction import: nothing slow that they have no need of."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ TRAINING = f"""
 import sys
 from dlrun import cli
 
-sys.argv = ["dlrun", "train", "model=linear", "trainer.epochs=1", "hydra.run.dir=run"]
-cli.main()
+for verb in (["train", "model=linear", "trainer.epochs=1", "hydra.run.dir=run"], ["predict", "run=run", "input=run"]):
+    sys.argv = ["dlrun", *verb]
+    cli.main()
 sys.exit(" ".join(name for name in {SLOW} if name in sys.modules) or 0)
 """
 
 
-def test_nothing_slow_is_imported_by_a_training(tmp_path: Path) -> None:
+def test_nothing_slow_is_imported_by_a_training_and_a_prediction(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", TRAINING], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "images to train" in done.stdout
     assert (done.returncode, done.stderr) == (0, "")

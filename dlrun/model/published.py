@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from torch import nn
-from torchvision import models
 
 from dlrun.errors import UserError, suggest
 from dlrun.model import efficientnet_lite0, timm_network
@@ -23,6 +22,8 @@ def network(name: str, image_size: int) -> nn.Module:
     Raises:
         UserError: there is none of this name, or its package is not installed.
     """
+    from torchvision import models  # slow to import
+
     check_name(name)
     if name == EFFICIENTNET_LITE0:
         return efficientnet_lite0.load(3, 1000)
@@ -45,6 +46,8 @@ def check_name(name: str) -> None:
     Raises:
         UserError: there is none of this name.
     """
+    from torchvision import models  # slow to import
+
     known = [*models.list_models(module=models), EFFICIENTNET_LITE0]
     if name not in known and not name.startswith(TIMM):
         raise UserError(

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
-from torchvision.models import ResNet50_Weights
 
 from dlrun.errors import UserError, nearest
 
-IMAGENET: list[str] = list(ResNet50_Weights.DEFAULT.meta["categories"])
-"""The short names of ImageNet's 1,000 classes, which torchvision and dlrun use; timm's are longer."""
+
+def imagenet() -> list[str]:
+    """The short names of ImageNet's 1,000 classes, which torchvision and dlrun use; timm's are longer."""
+    from torchvision.models import ResNet50_Weights  # slow to import
+
+    return list(ResNet50_Weights.DEFAULT.meta["categories"])
 
 
 def load(name: str, channels: int, image_size: int, num_classes: int) -> nn.Module:
@@ -55,8 +58,8 @@ def classes(entry: Any) -> list[str]:
     """What the weights of :func:`described` tell apart: ImageNet's names, or numbers where timm knows none."""
     from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
-    if entry.num_classes == len(IMAGENET):
-        return IMAGENET
+    if entry.num_classes == len(names := imagenet()):
+        return names
     subset = infer_imagenet_subset(entry)
     if subset is None:
         return [str(number) for number in range(entry.num_classes)]

@@ -141,7 +141,7 @@ def test_a_network_of_timm_takes_its_weights_from_safetensors(name: str, tmp_pat
 def test_timms_preprocessing_and_classes() -> None:
     found = pretrained.find("timm/vit_tiny_patch16_224", None)
     assert found.preprocessing == pretrained.Preprocessing(224, 248, 3, [0.5] * 3, [0.5] * 3)
-    assert found.classes == timm_network.IMAGENET
+    assert found.classes == timm_network.imagenet()
     large = pretrained.find("timm/vit_tiny_patch16_224.augreg_in21k", None).classes
     assert (len(large), large[5]) == (21843, "animal, animate being, beast, brute, creature, fauna")
 
