@@ -82,11 +82,14 @@ class _Reader:
     def _flag(self, word: str, rest: list[str]) -> list[str]:
         """A flag of Hydra with its value, or a fault for one of another tool."""
         name, equals, value = word.partition("=")
+        if name in ("-c", "--cfg") and rest and Path(rest[0]).suffix in (".yaml", ".yml"):
+            name = "config"  # as other tools have it
         if name in words.FLAGS:
             return [word, *([rest.pop(0)] if words.FLAGS[name] and not equals and rest else [])]
         if not equals and rest and "=" not in rest[0] and not rest[0].startswith("-"):
             value = rest.pop(0)
-        hint = self.known.hint(name.lstrip("-").replace("-", "_"), value)
+        plain = name.lstrip("-").replace("-", "_")
+        hint = self.known.hint(plain, value) or self.known.hint(plain.removeprefix("no_"), "false")
         if not hint and words.VERBS.get(words.plain(name), "").endswith("--help"):
             hint = f"expected {words.VERBS[words.plain(name)]}"
         shown = word if equals else f"{word} {value}".strip()
@@ -107,11 +110,18 @@ class _Reader:
         """An override with its choice as the files spell it."""
         text, _, value = word.partition("=")
         key = text.lstrip("+~")
+        if not key:
+            self.faults.append(f"{word}: expected KEY=VALUE")
+            return []
         if value.endswith(",") and value != ",":
             self.faults.append(f"{word}: expected {word.rstrip(',')}, without the comma")
             return []
-        if self.sweeps and (several := _as_range(value)):
-            self.faults.append(f"{word}: expected {text}={several}")
+        if (self.sweeps or ".." in value) and (several := _as_range(value)):
+            self.faults.append(f"{word}: expected {'' if self.sweeps else '-m '}{text}={several}")
+            return []
+        if key == "trainer.devices" and value.startswith("["):
+            which = "how many; CUDA_VISIBLE_DEVICES chooses which"
+            self.faults.append(f"{word}: expected {text}={value.count(',') + 1}, {which}")
             return []
         if instead := words.VALUES.get(key, {}).get(words.plain(value)):
             self.faults.append(f"{word}: expected {instead}")

@@ -197,6 +197,8 @@ def describe(key: str, fault: ErrorDetails) -> str:
     expected = fault["msg"].replace("Input should be ", "expected ").replace("String should", "should")
     if fault["type"] == "list_type":
         expected = f"expected a list, such as [{fault['input']}]"
+    if fault["type"] in ("int_type", "float_type") and isinstance(fault["input"], list):
+        expected += f", or -m {key}={','.join(map(str, fault['input']))} for a run of each"
     if fault["type"] in ("model_type", "model_attributes_type"):
         expected = f"a section; expected {key}.KEY=VALUE, as --help {key.split('.')[0]} lists them"
     if fault["type"] == "string_pattern_mismatch" or (fault["type"] == "string_type" and key.endswith(".device")):

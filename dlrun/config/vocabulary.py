@@ -11,6 +11,8 @@ from dlrun.config import described, words
 
 MOST = 4
 """Keys, choices or verbs that a hint lists."""
+EXPERIMENTS = ("exp", "experiment", "lesson", "name", "run")
+"""What ``dlrun reproduce`` takes as bare words."""
 
 
 class Vocabulary:
@@ -72,6 +74,13 @@ class Vocabulary:
         """
         section, _, last = key.rpartition(".")
         name = words.plain(last)
+        if self.verb == "reproduce" and name.rstrip("s") in EXPERIMENTS:
+            every = "lessons=true" if name.startswith("lesson") else "all=true"
+            return f"expected dlrun reproduce {every if value in ('*', 'all') else value or 'NAME'}"
+        if self.verb == "lesson" and name in ("all", "list"):
+            return f"expected dlrun {'reproduce lessons=true' if name == 'all' else 'lesson, which lists them'}"
+        if name == "classes" and value.isdigit():
+            name = "nclasses"
         if "." not in key and name in {words.plain(top) for top in self.top}:
             return self._with_value(next(top for top in sorted(self.top) if words.plain(top) == name) + "={}", value)
         note = words.NOTES.get(words.plain(key)) or words.NOTES.get(name)
@@ -95,6 +104,17 @@ class Vocabulary:
     def _with_value(self, text: str, value: str) -> str:
         """A text of the tables with the value that was typed."""
         group = text.removesuffix("={}")
+        is_number = value == "0" and text.startswith("trainer.device")  # cuda:0
+        if value.lower() in words.FALSE and not is_number and (group == "run" or "{}" not in text):
+            if group.split("=")[0] in words.OFF:
+                return f"expected {words.OFF[group.split('=')[0]]}"
+            return "leave it out" if group == "run" else f"off by default; turned on by {text}"
+        if value.lower() in words.TRUE and group not in ("run", *self.choices):
+            value = ""
+        if group == "name" and value in self.choices.get("experiment", ()):
+            group = text = f"experiment={value}"
+        if group == "trainer.devices" and value.startswith("["):
+            value = str(value.count(",") + 1)
         if text.startswith("run=DIR") and value in ("last", "true"):
             return "expected run=last"
         if text == "trainer.device=cuda:{}" and not value.isdigit():

@@ -31,8 +31,8 @@ VERBS = _by_word(
         "test eval score measure benchmark": "dlrun evaluate run=last",
         "val validate validation": "dlrun evaluate run=last split=val",
         "resume continue restart": "dlrun train run=last",
-        "tune transfer retrain": "dlrun finetune",
-        "sweep multirun grid gridsearch search hpo": "dlrun train -m",
+        "transfer retrain": "dlrun finetune",
+        "sweep multirun grid gridsearch search hpo tune tuning": "dlrun train -m",
         "infer inference classify detect": "dlrun predict run=last input=photo.jpg",
         "interpret heatmap saliency gradcam cam xai": "dlrun explain run=last",
         "fgsm pgd robustness adversarial": "dlrun attack run=last attack=pgd",
@@ -45,11 +45,18 @@ VERBS = _by_word(
         "lessons laboratory lab": "dlrun lesson",
         "list ls models datasets model dataset choices": "dlrun train --help",
         "config cfg configs": "dlrun train --cfg job",
-        "runs tb board logs status": "dlrun tensorboard",
+        "runs tb board logs status compare dashboard gui ui": "dlrun tensorboard",
+        "download": "dlrun train dataset=NAME, which downloads it where it is not yet",
         "version v": "dlrun --version",
     }
 )
 """Verbs: the command line that does it."""
+
+FALSE = ("false", "no", "off", "0", "none", "null")
+TRUE = ("true", "yes", "on")
+"""Values of what is a switch elsewhere."""
+OFF = {"trainer.device": "trainer.device=cpu", "trainer.precision": "trainer.precision=fp32"}
+"""Keys whose default may be on: what turns it off."""
 
 KEYS = _by_word(
     {
@@ -84,7 +91,7 @@ KEYS = _by_word(
             "trainer.replicas={} with a dataset.batch_size that many times as large"
         ),
         "fastdevrun debug smoke quick smoketest": "trainer.limit_batches=5 trainer.epochs=1",
-        "limittrainbatches subset": "trainer.limit_batches={}",
+        "limittrainbatches overfitbatches subset": "trainer.limit_batches={}",
         "sched lrscheduler lrschedule schedule lrs": "scheduler={}",
         "warmup warmupepochs": "scheduler.warmup_epochs={}",
         "arch architecture net network backbone modelname": "model={}",
