@@ -27,14 +27,17 @@ def sentence(error: OSError) -> str:
 def of_device(error: Exception) -> Exception:
     """An error of torch about what its device cannot do, as one that names the keys to change; any other as it is."""
     text = str(error)
-    if not isinstance(error, RuntimeError):
+    if isinstance(error, MemoryError):
+        text = "out of memory"
+    elif not isinstance(error, RuntimeError):
         return error
     if "does not have a deterministic implementation" in text:
         operator = text.split()[0]
         return UserError(f"trainer.deterministic=true: torch has no such {operator} on this device; expected false")
-    if "out of memory" in text or "not enough memory" in text:
+    if any(words in text for words in ("out of memory", "not enough memory", "can't allocate memory")):
         where = "CUDA " if "CUDA" in text else ""
-        return RunError(f"{where}out of memory; a smaller dataset.batch_size and dataset.eval_batch_size need less")
+        keys = "dataset.batch_size, dataset.eval_batch_size, dataset.image_size or model"
+        return RunError(f"{where}out of memory; a smaller {keys} needs less")
     return error
 
 

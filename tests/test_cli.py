@@ -26,6 +26,9 @@ except SystemExit as end:
 """
 
 
+LESS = "a smaller dataset.batch_size, dataset.eval_batch_size, dataset.image_size or model needs less"
+
+
 @pytest.mark.parametrize(
     ("said", "kind", "told"),
     [
@@ -38,12 +41,17 @@ except SystemExit as end:
         (
             "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79 GiB",
             RunError,
-            "CUDA out of memory; a smaller dataset.batch_size and dataset.eval_batch_size need less",
+            f"CUDA out of memory; {LESS}",
         ),
         (
             "[enforce fail at alloc_cpu.cpp:117] data. DefaultCPUAllocator: not enough memory: you tried to allocate 9",
             RunError,
-            "out of memory; a smaller dataset.batch_size and dataset.eval_batch_size need less",
+            f"out of memory; {LESS}",
+        ),
+        (
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to",
+            RunError,
+            f"out of memory; {LESS}",
         ),
         ("shapes cannot be multiplied", RuntimeError, "shapes cannot be multiplied"),
     ],
@@ -52,6 +60,11 @@ def test_what_a_device_cannot_do_names_the_keys_to_change(said: str, kind: type[
     error = of_device(RuntimeError(said))
     assert isinstance(error, kind)
     assert str(error) == told
+
+
+def test_numpys_words_for_too_little_memory_are_the_same() -> None:
+    error = of_device(MemoryError("Unable to allocate 7.28 TiB for an array with shape (1000000, 1000000)"))
+    assert str(error) == f"out of memory; {LESS}"
 
 
 def status_and_modules(*arguments: str) -> list[str]:

@@ -29,6 +29,26 @@ from tests.conftest import QUICK, Dlrun
             ("model=lenet",),
             "dlrun: model: lenet takes images of 12x12 or more, not 8x8; expected ",
         ),
+        (
+            ("dataset.image_size=1", "model=cnn"),
+            "dlrun: model: cnn takes images of 4x4 or more, not 1x1; expected dataset.image_size=4 or more; or for",
+        ),
+        (
+            ("dataset.mean=[0.1,0.2]",),
+            "dataset.mean=[0.1, 0.2]: 2 values, and dataset.channels=1; expected one for each channel",
+        ),
+        (
+            ("dataset.std=[0.1,0.2,0.3]", "dataset.mean=[0.5]"),
+            "dataset.std=[0.1, 0.2, 0.3]: 3 values, and dataset.channels=1; expected one for each channel",
+        ),
+        (
+            ("dataset.classes=[1,2]", "dataset.num_classes=3"),
+            "dataset.num_classes=3: nothing would read it, since dataset.classes says how many there are",
+        ),
+        (
+            ("dataset.normalize=false", "dataset.mean=[0.5]"),
+            "dataset.mean=[0.5]: nothing would read it, since dataset.normalize=false; expected true too",
+        ),
         (("model.num_classes=7",), "model=Linear: gives 7 outputs for an image; expected 10"),
     ],
 )

@@ -20,6 +20,7 @@ CALL = re.compile(r"[A-Z]\w*\(.*\)")
 """A value such as ``Conv2d(8, 16, 3)``: Hydra takes it in quotes alone, its own functions are in small letters."""
 ALIKE = {"last": "run=last", "best": "run=last", "latest": "run=last", "all": "all=true", "onnx": "format=onnx"}
 """Bare words that are no choice and no file."""
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 WEIGHTS = (".pt", ".pth", ".safetensors")
 
 
@@ -207,7 +208,8 @@ class _Reader:
     def _nearest(self, word: str) -> str:
         """What to say of a word that is nothing at all."""
         if Path(word).exists():
-            return f"dlrun {self.known.verb} reads no such file; expected a folder of images, or KEY=VALUE"
+            unpacked = ", which an archive must be unpacked to" if Path(word).suffix in ARCHIVES else ""
+            return f"dlrun {self.known.verb} reads no such file; expected a folder of images{unpacked}, or KEY=VALUE"
         places = {name: f"{group}={name}" for group, names in self.known.choices.items() for name in names}
         if near := nearest(word, places):
             return f"not understood; did you mean {places[near]}?"

@@ -111,8 +111,9 @@ def resolved(config: DictConfig, throw_on_missing: bool = True) -> dict[str, Any
 
 def combinations(config: Any) -> list[str]:
     """A line for each pair of values that are right by themselves and cannot work together."""
+    faults = per_channel(config.get("dataset") or {})
     if "trainer" not in config:
-        return []
+        return faults
     trainer, schedule = config["trainer"], config.get("scheduler") or {}
     epochs = math.inf if trainer["steps"] else trainer["epochs"]
     steps = trainer["steps"] or math.inf
@@ -122,7 +123,7 @@ def combinations(config: Any) -> list[str]:
         ("scheduler.warmup_steps", schedule.get("warmup_steps", 0), "trainer.steps", steps),
         ("trainer.validate_every", trainer["validate_every"], "trainer.epochs", epochs),
     ]
-    faults = [
+    faults += [
         f"{key}={value}: more than {other}={bound}; expected at most as many"
         for key, value, other, bound in pairs
         if value > bound
@@ -137,6 +138,17 @@ def combinations(config: Any) -> list[str]:
     if VERBS[config["verb"]].trains and config.get("attack") and "attack" not in config["task"]:
         faults.append(f"attack={config['attack']['_target_']}: the task attacks nothing; expected task=adversarial")
     return faults
+
+
+def per_channel(dataset: Mapping[str, Any]) -> list[str]:
+    """A line for each list of means or deviations that has neither one value nor one for each channel."""
+    channels = (dataset.get("shape") or [dataset.get("channels")])[0]
+    given = {name: dataset.get(name) for name in ("mean", "std")}
+    return [
+        f"dataset.{name}={values}: {len(values)} values, and dataset.channels={channels}; expected one for each channel"
+        for name, values in given.items()
+        if values and channels and len(values) not in (1, channels)
+    ]
 
 
 def unsharded(verb: str, trainer: Mapping[str, Any]) -> list[str]:

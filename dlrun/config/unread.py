@@ -57,6 +57,11 @@ def _reasons(name: str, config: Any, typed: Collection[str]) -> Iterator[tuple[s
         yield f"dlrun {verb} runs in one process", ""
     if name == "trainer.epochs" and "trainer.steps" not in typed and (steps := _value(config, "trainer.steps")):
         yield f"trainer.steps={steps} overrides it; expected trainer.steps=null too", "trainer.steps"
+    chosen = _value(config, "dataset.classes")
+    if name == "dataset.num_classes" and chosen is not None and len(chosen) != _value(config, name):
+        yield "dataset.classes says how many there are", "dataset.classes"
+    if name in ("dataset.mean", "dataset.std") and _value(config, "dataset.normalize") is False:
+        yield "dataset.normalize=false; expected true too", "dataset.normalize"
     if name == "attack.eps" and verb == "certify":
         yield f"dlrun certify attacks with its own radius; expected eps={_value(config, name)}", ""
     if _is_of(name, OF_UNFREEZING) and _value(config, "unfreeze.epoch") is None:

@@ -59,9 +59,8 @@ def find(root: str, kind: Kind) -> tuple[list[str], dict[str, Files]]:
     """
     folder = Path(root)
     if not folder.is_dir():
-        raise UserError(
-            f"dataset.root={shown(root)}: no such folder; expected one folder of {kind.name} for each class"
-        )
+        what = "a file (an archive must be unpacked)" if folder.is_file() else "no such folder"
+        raise UserError(f"dataset.root={shown(root)}: {what}; expected one folder of {kind.name} for each class")
     with in_root():
         places = folder_tree.splits(folder, kind.suffixes)
         classes = list(folder_tree.classes(places["train"]))

@@ -312,7 +312,8 @@ def measured(train: Fitted, config: Any) -> dict[str, Any]:
     if config.channels is None:
         facts["channels"] = shape[0]
     if measures and inputs(first).is_floating_point():
-        facts["mean"], facts["std"] = mean_and_std(train)
+        found = dict(zip(("mean", "std"), mean_and_std(train), strict=True))
+        facts |= {name: values for name, values in found.items() if config[name] is None}
     return facts
 
 

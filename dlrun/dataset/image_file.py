@@ -49,6 +49,16 @@ warnings.filterwarnings(
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # refused below
 
 
+def check_channels(channels: int) -> None:
+    """Refuse a number of channels that an image file is not read as.
+
+    Raises:
+        UserError: it is neither 1 nor 3.
+    """
+    if channels not in (1, 3):
+        raise UserError(f"dataset.channels={channels}: image files are read as 1 (grey) or 3 (RGB)")
+
+
 def read_image(path: Path, channels: int = 3, image_size: int | tuple[int, int] | None = None) -> Tensor:
     """The pixels of an image file: of a file with several images, the first.
 
@@ -65,8 +75,10 @@ def read_image(path: Path, channels: int = 3, image_size: int | tuple[int, int] 
         uint8, shape (channels, height, width).
 
     Raises:
-        UserError: the file cannot be read, is damaged, or has more than Pillow's ``MAX_IMAGE_PIXELS``.
+        UserError: the file cannot be read, is damaged, or has more than Pillow's ``MAX_IMAGE_PIXELS``; or other
+            channels are asked for.
     """
+    check_channels(channels)
     sides = (image_size, image_size) if isinstance(image_size, int) else image_size
     with _opened(path) as file:
         if sides is not None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dlrun.dataset import class_folders
 from dlrun.dataset.batch import Batch
-from dlrun.dataset.image_file import SUFFIXES, check_header, read_image
+from dlrun.dataset.image_file import SUFFIXES, check_channels, check_header, read_image
 from dlrun.dataset.image_side import moderate
 from dlrun.dataset.source import Splits
 
@@ -75,6 +75,7 @@ def load(
         UserError: no such folder, no images, fewer than two classes, a split with a class that training does not
             have, or a file that is no readable image.
     """
+    check_channels(channels)
     classes, found = class_folders.find(root, KIND)
     size = moderate(found["train"].paths) if image_size is None else image_size
     for split, files in found.items():

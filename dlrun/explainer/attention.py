@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dlrun.errors import UserError
 from dlrun.explainer.explainer import Explainer
-from dlrun.explainer.layer import grid, layers
+from dlrun.explainer.layer import grid, layers, own
 from dlrun.model.frozen import frozen
 
 
@@ -34,7 +34,7 @@ class Attention(Explainer):
         found = attentions(model, images)
         if not found:
             raise UserError(
-                f"explainer=attention: {type(model).__name__} has no attention; expected a transformer, model=vit"
+                f"explainer=attention: {type(own(model)).__name__} has no attention; expected a transformer, model=vit"
             )
         whole = found[-1]
         if self.rollout:

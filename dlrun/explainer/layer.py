@@ -24,11 +24,16 @@ POOLING = (
 )
 
 
-def layers(model: nn.Module) -> dict[str, nn.Module]:
-    """The modules of a network by dotted name, as its own author would write it: without the wrappers around it."""
+def own(model: nn.Module) -> nn.Module:
+    """The network of its author, without the wrappers around it."""
     while isinstance(model, Normalized) or hasattr(model, "_orig_mod"):
         model = model.network if isinstance(model, Normalized) else model._orig_mod  # type: ignore[assignment]
-    return {name: module for name, module in model.named_modules() if name}
+    return model
+
+
+def layers(model: nn.Module) -> dict[str, nn.Module]:
+    """The modules of a network by dotted name, as its own author would write it."""
+    return {name: module for name, module in own(model).named_modules() if name}
 
 
 @contextmanager
@@ -132,7 +137,7 @@ def find(model: nn.Module, images: Tensor) -> str:
         name = next((name for name in reversed(outputs) if _reaches(model, images[:1], name)), name)
     if name is None:
         raise UserError(
-            f"explainer: {type(model).__name__} has no layer with a spatial extent; expected a convolutional"
+            f"explainer: {type(own(model)).__name__} has no layer with a spatial extent; expected a convolutional"
             " network or a vision transformer, or an explainer of pixels (saliency, occlusion)"
         )
     return name

@@ -215,6 +215,15 @@ def test_the_shape_of_what_is_no_image_is_a_fact() -> None:
         prepared(given, shape=[4])
 
 
+def test_a_mean_that_is_given_stays_and_the_deviation_is_measured() -> None:
+    given = Splits(points(), points(), NAMES, fields=POINT)
+    both = prepared(given, mean=None, std=None).facts
+    alone = prepared(given, mean=[0.5] * 5, std=None).facts
+    assert "mean" not in alone
+    assert alone["std"] == both["std"]
+    assert "std" not in prepared(given, mean=None, std=[0.5] * 5).facts
+
+
 def test_signals_have_a_mean_for_each_channel() -> None:
     values = torch.randn(50, 3, 16, generator=torch.Generator().manual_seed(0)) + torch.tensor([[0.0], [1], [2]])
     given = TensorSource({"signal": values, "target": torch.arange(50) % 4})

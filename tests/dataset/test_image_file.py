@@ -456,3 +456,12 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path: Path, suffix: s
         path.write_bytes(bytes(damaged))
         found = read_or_refusal(path)
         assert isinstance(found, str) or found.shape[0] == 3
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_other_channels_than_an_image_file_is_read_as_are_refused(tmp_path: Path, channels: int) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(
+        UserError, match=rf"^dataset.channels={channels}: image files are read as 1 \(grey\) or 3 \(RGB\)$"
+    ):
+        read_image(tmp_path / "a.png", channels)
