@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from dlrun import build, console, interrupt, paths
 from dlrun.build import Parts
 from dlrun.callback.callback import Callback
+from dlrun.config import unread
 from dlrun.config.targets import check_targets
 from dlrun.dataset.data import Data
 from dlrun.errors import UserError
@@ -66,6 +67,7 @@ def fit(
         What goes into ``result.json``, and the trainer as it ended.
     """
     config, invocation = parts.config, run.invocation
+    unread.check_fractions(invocation.keys, parts.data.own)
     schedule = build.schedule(config)
     watching = {"scheduler": schedule} if isinstance(schedule, Callback) else {}
     with build.recorder(config, run.path, "figures") as recorder:

@@ -46,6 +46,26 @@ def check(typed: Sequence[str], config: DictConfig, swept: Collection[str] = ())
         raise UserError("\n".join(faults))
 
 
+def check_fractions(keys: Collection[str], own: Collection[str]) -> None:
+    """Refuse the fraction of a split that the data has itself.
+
+    Args:
+        keys: those that were typed.
+        own: the data's splits, see :attr:`dlrun.dataset.data.Data.own`.
+
+    Raises:
+        UserError: a line for each.
+    """
+    fractions = {"val": "dataset.val_fraction", "test": "dataset.source.test_fraction"}
+    faults = [
+        f"{name}: nothing would read it, since the data has a {split} split of its own; expected none"
+        for split, name in fractions.items()
+        if name in keys and split in own
+    ]
+    if faults:
+        raise UserError("\n".join(faults))
+
+
 def _reasons(name: str, config: Any, typed: Collection[str]) -> Iterator[tuple[str, str]]:
     """Why nothing reads a key, with the key or group that this depends on."""
     verb = config.verb

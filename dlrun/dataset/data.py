@@ -43,6 +43,8 @@ class Data:
     facts: dict[str, Any] = field(default_factory=dict)
     """What only the data says, by key of the config section ``dataset``: ``num_classes``, and ``image_size``, ``mean``,
     ``std`` and ``shape`` where the section leaves them null."""
+    own: frozenset[str] = frozenset()
+    """The splits that the data has itself, and that no fraction of it is."""
 
     @property
     def files(self) -> dict[str, str]:
@@ -124,8 +126,7 @@ def prepare(
         oddities.say_copies(sources)
     augment = Augment(**config.augment)
     augment.check(fields, count)
-    facts = measured(sources["train"], config) | ({"image_size": config.image_size} if splits.image_size else {})
-    facts |= {} if count is None else {"num_classes": count}
+    said = {"image_size": config.image_size if splits.image_size else None, "num_classes": count}
     in_memory = config.memory_budget > 0 and nbytes(sources.values()) <= config.memory_budget * GIB
 
     def loader(name: str, batch_size: int, seed: int | None, augment: Augment | None) -> Loader:
@@ -151,7 +152,8 @@ def prepare(
         classes=classes,
         fields=fields,
         regions=splits.regions if classes == splits.classes else None,
-        facts=facts,
+        facts=measured(sources["train"], config) | {name: found for name, found in said.items() if found is not None},
+        own=splits.own | ({"val"} if splits.val is not None else set()),
     )
 
 

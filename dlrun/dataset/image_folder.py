@@ -84,9 +84,10 @@ def load(
         else:
             with ThreadPoolExecutor() as pool:
                 list(pool.map(_check_header, files.paths))
+    own = frozenset(found)
     found = class_folders.tested(found, test_fraction, seed)
     sources = {split: FileSource(files.paths, files.targets, size, channels) for split, files in found.items()}
-    return Splits(sources["train"], sources["test"], classes, sources.get("val"), image_size=size)
+    return Splits(sources["train"], sources["test"], classes, sources.get("val"), image_size=size, own=own)
 
 
 def _check_header(path: Path) -> None:

@@ -85,6 +85,8 @@ class Splits:
     """What each named tensor is; the first is what the network reads."""
     image_size: int | None = None
     """Side of the images in pixels, where the source has chosen it."""
+    own: frozenset[str] = frozenset()
+    """The splits that a folder has itself, where a source can also split them off."""
 
 
 def labelled(images: Tensor, targets: Tensor) -> TensorSource:

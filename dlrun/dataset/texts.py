@@ -79,6 +79,7 @@ def encoded(
             raise UserError(f"dataset.root: {split} has classes that training lacks: {folder_tree.listed(unknown)}")
     targets = {split: torch.tensor([classes.index(name) for name, _ in texts]) for split, texts in found.items()}
     parts = {split: [text for _, text in texts] for split, texts in found.items()}
+    own = frozenset(parts)
     if "test" not in parts:
         rest, held_out = (part.tolist() for part in stratified(targets["train"], test_fraction, seed))
         parts["test"], targets["test"] = [parts["train"][i] for i in held_out], targets["train"][held_out]
@@ -92,7 +93,7 @@ def encoded(
         for split, texts in parts.items()
     }
     fields = {"tokens": Tokens(known), "target": Label()}
-    return Splits(made["train"], made["test"], classes, made.get("val"), fields=fields)
+    return Splits(made["train"], made["test"], classes, made.get("val"), fields=fields, own=own)
 
 
 def table(file: Path) -> Labelled:

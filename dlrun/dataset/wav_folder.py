@@ -55,8 +55,8 @@ def load(
         else:
             with ThreadPoolExecutor() as pool:
                 list(pool.map(read, files.paths))
-    sources: dict[str, TensorSource] = {}
+    own, sources = frozenset(found), dict[str, TensorSource]()
     for split, files in class_folders.tested(found, test_fraction, seed).items():
         taken = torch.stack([clips[path] for path in files.paths]) if files.paths else torch.zeros(0, length)
         sources[split] = sounds.source(taken, files.targets, form, image_size, rate)
-    return Splits(sources["train"], sources["test"], classes, sources.get("val"), fields=sounds.fields(form))
+    return Splits(sources["train"], sources["test"], classes, sources.get("val"), fields=sounds.fields(form), own=own)

@@ -215,6 +215,19 @@ def test_a_training_with_an_unreadable_file_ends_with_its_name(dlrun: Dlrun, pat
     assert "Traceback" not in ended.out
 
 
+@pytest.mark.parametrize(("split", "key"), [("test", "dataset.source.test_fraction"), ("val", "dataset.val_fraction")])
+def test_the_fraction_of_a_split_that_the_folder_has_is_refused(dlrun: Dlrun, split: str, key: str) -> None:
+    folder = Path("photos")
+    for name in ("train", split):
+        tree(folder / name, cat=6, dog=6)
+    ended = dlrun(*TRAINING, f"{key}=0.5")
+    assert ended.status == 2
+    told = f"dlrun: {key}: nothing would read it, since the data has a {split} split of its own; expected none"
+    assert ended.errors == [told]
+    other = {"test": "dataset.val_fraction", "val": "dataset.source.test_fraction"}[split]
+    assert dlrun(*TRAINING, f"{other}=0.5").status == 0
+
+
 @PATHS
 def test_a_training_without_the_unreadable_files_is_the_same_as_if_they_were_not_there(
     dlrun: Dlrun, path: tuple[str, ...]
