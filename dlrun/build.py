@@ -258,7 +258,7 @@ def optimizers(
     """An optimizer for each player of the task, of all its parameters that require gradients.
 
     Args:
-        config: the whole config; all players have its ``optimizer``.
+        config: the whole config; all players have its ``optimizer``, whose betas torch wants to be floats.
         task: names the players.
         model: holds the players as submodules of its network.
         groups: of the one player's parameters, with their own settings.
@@ -267,13 +267,14 @@ def optimizers(
         UserError: the network has no part of a player's name.
     """
     compiler.spare(unless=config.trainer.compile)
+    floats = {str(key): [*map(float, each)] for key, each in config.optimizer.items() if OmegaConf.is_list(each)}
     made = {}
     for player in task.players:
         if player and not isinstance(getattr(model.network, player, None), nn.Module):
             raise UserError(f"model={_name(model.network)}: has no {player}; task={type(task).__name__} trains one")
         part = getattr(model.network, player) if player else model
         parameters = [parameter for parameter in part.parameters() if parameter.requires_grad]
-        made[player] = make(config.optimizer, "optimizer", params=groups or parameters)
+        made[player] = make(config.optimizer, "optimizer", params=groups or parameters, **floats)
     return made
 
 

@@ -120,3 +120,12 @@ def test_the_workers_of_a_sweep_take_one_gpu_each(monkeypatch: pytest.MonkeyPatc
         chosen.append(str(device.choose("auto")))
     assert chosen == ["cuda", "cuda:0", "cuda:1", "cuda:0"]
     assert str(device.choose("cuda:1")) == "cuda:1"
+
+
+def test_numbers_of_a_list_may_be_whole(dlrun: Dlrun) -> None:
+    whole = ("optimizer=adam", "optimizer.betas=[0,0]", "dataset.mean=[0]", "dataset.std=[1]")
+    ended = dlrun("train", *QUICK, *whole, "hydra.run.dir=whole")
+    assert ended.status == 0, ended.err
+    floats = [text.replace("0", "0.0").replace("1", "1.0") for text in whole]
+    assert dlrun("train", *QUICK, *floats, "hydra.run.dir=floats").status == 0
+    assert Path("whole/metrics.csv").read_text() == Path("floats/metrics.csv").read_text()

@@ -38,4 +38,4 @@ def cross_entropy(weight: str | Sequence[float] | None = None, label_smoothing: 
         raise ValueError(f"weight={list(weight)}: expected a weight of 0 or more for each class, not all 0")
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing={label_smoothing}: expected a share, 0 to below 1")
-    return CrossEntropyLoss(None if weight is None else torch.tensor(weight), label_smoothing=label_smoothing)
+    return CrossEntropyLoss(None if weight is None else torch.tensor(weight).float(), label_smoothing=label_smoothing)

@@ -28,7 +28,7 @@ class Normalized(nn.Module):
         self.network = network
         self.normalizes = mean is not None and std is not None
         for name, values in (("mean", mean or (0.0,)), ("std", std or (1.0,))):
-            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+            self.register_buffer(name, torch.tensor(values).float().view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """The network's output for inputs in [0,1]."""

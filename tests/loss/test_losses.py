@@ -20,7 +20,7 @@ CONFIGS = sorted(path.stem for path in (paths.configs() / "loss").glob("[a-z]*.y
 CLASSES = 5
 
 
-def make(name: str, **changes: float) -> nn.Module:
+def make(name: str, **changes: float | list[int]) -> nn.Module:
     """The loss of a config file."""
     config = OmegaConf.create({"loss": OmegaConf.load(paths.configs() / "loss" / f"{name}.yaml")})
     config.loss.update(changes)
@@ -147,6 +147,12 @@ def test_label_smoothing_shares_out_its_part_among_all_classes(logits: Tensor, t
     smoothed = 0.9 * F.one_hot(targets, CLASSES) + 0.1 / CLASSES
     expected = -(smoothed * logits.log_softmax(dim=1)).sum(dim=1).mean()
     torch.testing.assert_close(make("cross_entropy", label_smoothing=0.1)(logits, targets), expected)
+
+
+def test_weights_of_classes_may_be_whole_numbers(logits: Tensor, targets: Tensor) -> None:
+    given = [1, 0, 2, 3, 1]
+    expected = F.cross_entropy(logits, targets, torch.tensor(given, dtype=torch.float32))
+    torch.testing.assert_close(make("cross_entropy", weight=given)(logits, targets), expected)
 
 
 def test_cross_entropy_of_equal_logits_is_the_log_of_the_number_of_classes(targets: Tensor) -> None:
