@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from omegaconf import DictConfig
@@ -10,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from dlrun import build, console
+from dlrun.errors import UserError
 from dlrun.experiment import claims
-from dlrun.lesson.lesson import Row
+from dlrun.lesson.lesson import Findings, Row
 from dlrun.run.folder import Run
 
 FIGURES = "figures"
@@ -24,12 +27,29 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
     Raises:
         UserError: an option is wrong, or a bound is on a number that the lesson does not give.
     """
-    found = build.lesson(config)()
-    bounds = claims.held_to(config, run.invocation.overrides)
-    claims.check_names(bounds, found.metrics)
+    with blamed(run.invocation.overrides):
+        found = build.lesson(config)()
+        bounds = claims.held_to(config, run.invocation.overrides)
+        claims.check_names(bounds, found.metrics)
+        record(config, run, found)
     others: list[Row] = [
         {"number": name, "value": value} for name, value in found.metrics.items() if name not in bounds
     ]
+    if others:
+        console.say(table("numbers", others))
+    if not bounds and config.expect:
+        console.say("claims: not checked, since they speak of the default options")
+    return {"metrics": found.metrics}
+
+
+def record(config: DictConfig, run: Run, found: Findings) -> None:
+    """Print and write what a lesson found.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    if lost := [name for name, value in found.metrics.items() if not math.isfinite(value)]:
+        raise ValueError(f"{', '.join(lost)} would be NaN or infinite")
     with build.recorder(config, run.path, FIGURES) as recorder:
         for name, rows in found.tables.items():
             made = table(name, rows)
@@ -39,11 +59,23 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         for name, figure in found.figures.items():
             recorder.figure(name, figure)
         recorder.scalars(found.metrics, 0)
-    if others:
-        console.say(table("numbers", others))
-    if not bounds and config.expect:
-        console.say("claims: not checked, since they speak of the default options")
-    return {"metrics": found.metrics}
+
+
+@contextmanager
+def blamed(typed: Sequence[str]) -> Iterator[None]:
+    """Meanwhile what cannot be calculated or drawn is laid to the options that were typed, if any were.
+
+    Raises:
+        UserError: such as of a descent that diverges, and its picture.
+    """
+    options = " ".join(text for text in typed if text.startswith("lesson."))
+    try:
+        yield
+    except (ArithmeticError, ValueError, RuntimeError) as error:
+        if not options:
+            raise
+        reason = " ".join(str(error).split())
+        raise UserError(f"{options}: the lesson cannot be calculated so ({reason}); expected another value") from None
 
 
 def table(name: str, rows: Sequence[Row]) -> Table:

@@ -79,7 +79,7 @@ def _type_faults(key: str, value: Any, hint: Any) -> Iterator[str]:
     if isinstance(value, dict):
         return
     try:
-        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False))
         adapter.validate_json(schema.as_json(value), strict=True)
     except (PydanticSchemaGenerationError, PydanticUserError):
         return

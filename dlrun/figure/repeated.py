@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from dlrun.figure.slide import COLOURS, slide
+from dlrun.figure.slide import COLOURS, legend, slide
 
 MARKERS = "osD^vP*X"
 Interval = tuple[float, float]
@@ -52,5 +52,5 @@ def repeated(metric: str, axis: str, places: Sequence[str], panels: Mapping[str,
         plots[0].set_yscale("log")
     plots[0].set_ylabel(words)
     if len(labels) > 1:
-        figure.legend(*plots[0].get_legend_handles_labels(), fontsize=9, loc="outside right upper")
+        legend(figure, plots[0], "right")
     return figure

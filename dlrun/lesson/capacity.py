@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from dlrun.config.section import NaturalFloat, Positive
+from dlrun.config.section import NaturalFloat, Positive, PositiveFloat
 from dlrun.figure.slide import slide
 from dlrun.lesson.lesson import Findings, Lesson, Row
 
@@ -43,7 +43,7 @@ class Capacity(Lesson):
     """
 
     def __init__(
-        self, points: Positive, noise: NaturalFloat, datasets: Positive, largest: Positive, decay: NaturalFloat
+        self, points: Positive, noise: NaturalFloat, datasets: Positive, largest: Positive, decay: PositiveFloat
     ) -> None:
         self.points, self.noise, self.datasets, self.largest, self.decay = points, noise, datasets, largest, decay
 

@@ -52,6 +52,8 @@ def test_claims_speak_of_the_default_options(dlrun: Dlrun) -> None:
         (("confidence", "lesson.scales=[]"), "lesson.scales=[]: List should have at least 1 item"),
         (("confidence", "lesson.scales=[1,-1]"), "lesson.scales.1=-1: expected greater than 0"),
         (("least_square",), "least_square: not understood; did you mean lesson=least_squares?"),
+        (("convolution", "lesson.kernel=[1,nan]"), "lesson.kernel.1=NaN: expected a finite number"),
+        (("convolution", "lesson.noise=inf"), "lesson.noise=Infinity: expected a finite number"),
         (("seed=1",), "lesson: none chosen; expected lesson=NAME from the groups"),
         (("least_squares", "expect.nothing.min=1"), "expect.nothing=nothing: no such metric; choose from"),
     ],
@@ -62,3 +64,24 @@ def test_a_bad_option_is_refused_in_one_line(dlrun: Dlrun, words: tuple[str, ...
     assert len(ended.errors) == 1
     assert ended.errors[0].startswith(f"dlrun: {complaint}"), ended.err
     assert not list(Path("runs").rglob("config.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (
+            ("least_squares", "lesson.lr=100"),
+            "lesson.lr=100: the lesson cannot be calculated so (cannot convert float inf",
+        ),
+        (
+            ("back_propagation", "lesson.inputs=[0]"),
+            "lesson.inputs=[0]: the lesson cannot be calculated so (mse_loss_ratio would be NaN or infinite);",
+        ),
+    ],
+)
+def test_an_option_that_a_lesson_cannot_be_calculated_with_is_named(
+    dlrun: Dlrun, words: tuple[str, ...], complaint: str
+) -> None:
+    ended = dlrun("lesson", *words)
+    assert (ended.status, len(ended.errors)) == (2, 1)
+    assert ended.errors[0].startswith(f"dlrun: {complaint}")

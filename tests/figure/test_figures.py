@@ -172,6 +172,10 @@ def faults(figure: Figure) -> list[str]:
         for axis, view in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
             if tick_labels(axis, view) and not axis.get_label_text():
                 found.append("an axis without a label")
+    titles = [text for text in figure.get_children() if isinstance(text, Text) and text.get_text()]
+    for legend in figure.legends:
+        if any(legend.get_window_extent().overlaps(title.get_window_extent()) for title in titles):
+            found.append("a legend over the title")
     for text in texts(figure):
         box = text.get_window_extent()
         if box.x0 < -1 or box.y0 < -1 or box.x1 > wide + 1 or box.y1 > tall + 1:
