@@ -31,7 +31,7 @@ from tests.conftest import QUICK, Dlrun
         ),
         (
             ("dataset.image_size=1", "model=cnn"),
-            "dlrun: model: cnn takes images of 4x4 or more, not 1x1; expected dataset.image_size=4 or more; or for",
+            "dlrun: model: cnn reads images, and these are none, or 1x1; expected model=signal_cnn or rnn for signals",
         ),
         (
             ("dataset.mean=[0.1,0.2]",),

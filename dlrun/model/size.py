@@ -14,12 +14,13 @@ def require(model: str, image_size: int, smallest: int) -> None:
     Raises:
         ValueError: the image is smaller than ``smallest`` pixels on a side; datasets of no images say that it has 1.
     """
-    if image_size < smallest:
-        others = (
-            "; or for examples that are no images model=signal_cnn or rnn (signals), text_cnn or embedding_bag (texts),"
-            " mlp or linear (points)"
+    if image_size == 1:
+        raise ValueError(
+            f"{model} reads images, and these are none, or 1x1; expected model=signal_cnn or rnn for signals, text_cnn"
+            f" or embedding_bag for texts, mlp or linear for points, or dataset.image_size={smallest} or more"
         )
+    if image_size < smallest:
         raise ValueError(
             f"{model} takes images of {smallest}x{smallest} or more, not {image_size}x{image_size};"
-            f" expected dataset.image_size={smallest} or more{others if image_size == 1 else ''}"
+            f" expected dataset.image_size={smallest} or more"
         )
