@@ -7,7 +7,6 @@ as above, and takes no other. A worker whose parent was killed does the same, an
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
 import signal
 import threading
@@ -161,6 +160,8 @@ def agree(wishes: Sequence[float]) -> None:
 
 def worker_number() -> int | None:
     """Which of a parallel sweep's workers this process is, from 1; None if it is none."""
+    import multiprocessing  # half of the time that dlrun --help takes
+
     name, _, number = multiprocessing.current_process().name.partition("-")
     return int(number.split(":")[0]) if name == "LokyProcess" else None
 

@@ -22,7 +22,7 @@ from dlrun.cli import main
 try:
     main()
 except SystemExit as end:
-    print(end.code, *[name for name in ("torch", "hydra", "pydantic") if name in sys.modules])
+    print(end.code, *[name for name in ("torch", "hydra", "pydantic", "multiprocessing") if name in sys.modules])
 """
 
 
