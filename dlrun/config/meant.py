@@ -20,7 +20,6 @@ CALL = re.compile(r"[A-Z]\w*\(.*\)")
 """A value such as ``Conv2d(8, 16, 3)``: Hydra takes it in quotes alone, its own functions are in small letters."""
 ALIKE = {"last": "run=last", "best": "run=last", "latest": "run=last", "all": "all=true", "onnx": "format=onnx"}
 """Bare words that are no choice and no file."""
-ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 WEIGHTS = (".pt", ".pth", ".safetensors")
 
 
@@ -121,8 +120,7 @@ class _Reader:
             self.faults.append(f"{word}: expected {'' if self.sweeps else '-m '}{text}={several}")
             return []
         if key == "trainer.devices" and value.startswith("["):
-            which = "how many; CUDA_VISIBLE_DEVICES chooses which"
-            self.faults.append(f"{word}: expected {text}={value.count(',') + 1}, {which}")
+            self.faults.append(f"{word}: {self.known.hint('devices', value)}")
             return []
         if instead := words.VALUES.get(key, {}).get(words.plain(value)):
             self.faults.append(f"{word}: expected {instead}")
@@ -208,8 +206,7 @@ class _Reader:
     def _nearest(self, word: str) -> str:
         """What to say of a word that is nothing at all."""
         if Path(word).exists():
-            unpacked = ", which an archive must be unpacked to" if Path(word).suffix in ARCHIVES else ""
-            return f"dlrun {self.known.verb} reads no such file; expected a folder of images{unpacked}, or KEY=VALUE"
+            return f"dlrun {self.known.verb} reads no such file; expected a folder of images, or KEY=VALUE"
         places = {name: f"{group}={name}" for group, names in self.known.choices.items() for name in names}
         if near := nearest(word, places):
             return f"not understood; did you mean {places[near]}?"

@@ -114,7 +114,7 @@ class Vocabulary:
         if group == "name" and value in self.choices.get("experiment", ()):
             group = text = f"experiment={value}"
         if group == "trainer.devices" and value.startswith("["):
-            value = str(value.count(",") + 1)
+            value = f"{value.count(',') + 1}, how many; CUDA_VISIBLE_DEVICES chooses which"
         if text.startswith("run=DIR") and value in ("last", "true"):
             return "expected run=last"
         if text == "trainer.device=cuda:{}" and not value.isdigit():
