@@ -6,6 +6,7 @@ import torch
 
 from dlrun.model.normalized import Normalized
 from dlrun.training.options import TrainerOptions
+from dlrun.training.overlapped_step import OverlappedStep
 from dlrun.training.step import Step
 
 
@@ -29,9 +30,9 @@ def placed(model: Normalized, device: torch.device, options: TrainerOptions, tra
 
 
 def step_class(options: TrainerOptions) -> type[Step]:
-    """The step of a network that lies so."""
-    if not options.shard:
-        return Step
-    from dlrun.training.sharded_step import ShardedStep
+    """The step of a network that lies so; with replicas its gradients are added in an order of their own."""
+    if options.shard:
+        from dlrun.training.sharded_step import ShardedStep
 
-    return ShardedStep
+        return ShardedStep
+    return Step if options.replicas else OverlappedStep

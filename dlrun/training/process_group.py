@@ -69,6 +69,21 @@ class ProcessGroup:
         interrupt.agree(total[len(like) :].tolist())
         return total[: len(like)]
 
+    def add(self, values: Tensor) -> Callable[[], None]:
+        """Begin to put the sum over all processes in the place of the values; what it returns waits for that.
+
+        Both raise:
+            LostError: another process has ended.
+        """
+        with _lost():
+            wait = self.begin_sum(values)
+
+        def waited() -> None:
+            with _lost():
+                wait()
+
+        return waited
+
     def gather(self, items: list[Item]) -> list[Item]:
         """The items of all processes, which are pickled on their way.
 
@@ -116,6 +131,12 @@ class ProcessGroup:
         """Take a tensor from another process in the place of this one."""
         dist.recv(values, of)
         return values
+
+    def begin_sum(self, values: Tensor) -> Callable[[], object]:
+        """Begin to put the sum in the place of a tensor; what it returns waits."""
+        work = dist.all_reduce(values, async_op=True)
+        assert work is not None
+        return work.wait
 
     def broadcast(self, values: Tensor) -> None:
         """Put the first process's tensor in the place of this one."""

@@ -11,14 +11,14 @@ from torch.distributed.tensor import DTensor
 
 from dlrun.dataset.batch import Batch
 from dlrun.task.task import Clock
+from dlrun.training.overlapped_step import OverlappedStep
 from dlrun.training.replica import change, changes
 from dlrun.training.shard import divided, whole
-from dlrun.training.step import Means, Step, parted
+from dlrun.training.step import Means
 from dlrun.training.sync_batch_norm import left_out
-from dlrun.training.world import TreeSum
 
 
-class ShardedStep(Step):
+class ShardedStep(OverlappedStep):
     """A micro-batch for each process; torch adds and divides the gradients while the backward pass goes on.
 
     Its state is that of any step: whole tensors, which all processes put together.
@@ -34,7 +34,7 @@ class ShardedStep(Step):
         turn: int,
     ) -> Means:
         ((place, batch),) = prepared.items()
-        sums, is_mine = TreeSum(), place in self.division.mine(len(batches))
+        is_mine = place in self.division.mine(len(batches))
         weight, share = self._shares(batches)[place] if is_mine else (0.0, 0.0)
         before = {name: buffer.clone() for name, buffer in self.buffers.counted().items()}
         self.division.seeded(clock.step, place, turn)
@@ -43,11 +43,8 @@ class ShardedStep(Step):
         # Torch takes the mean over the processes. One without a part of a small batch helps to gather, and adds 0.
         torch.autograd.backward(loss * (weight * self.division.world.size))
         scaled = [value * (weight if name == "loss" else share) for name, value in means.items()]
-        tensors = [*changes(self.buffers.counted(), before, share), *scaled]
-        vector = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
-        if is_mine:
-            sums.add(place, vector.clone())
-        pieces = parted(self.division.world.combine(sums, len(batches), vector), tensors)
+        changed = changes(self.buffers.counted(), before, share)
+        pieces = self._summed([*changed, *scaled], place if is_mine else None, len(batches))
         with torch.no_grad():
             for name, buffer in self.buffers.counted().items():
                 buffer.copy_(before[name])

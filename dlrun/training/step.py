@@ -73,6 +73,7 @@ class Step:
         self.task, self.model, self.optimizers, self.precision = task, model, optimizers, precision
         self.division, self.clip_norm = division or Division(), clip_norm
         self.net: Any = torch.compile(model) if compiled else model
+        self.synchronized = synchronized
         self.replicas, self.buffers = Replicas(model, compiled, synchronized), Buffers(model)
         self.scaler = precision.scaler()
         self.rates = {player: [group["lr"] for group in made.param_groups] for player, made in optimizers.items()}
@@ -152,8 +153,7 @@ class Step:
             weight, share = shares[place]
             with self.replicas.one() as replica:
                 replica.begin(of_step(self.division.seed, clock.step, place, turn))
-                with nullcontext() if place in mine else replica.left_out():
-                    loss, means = self._measured(replica.net, player, prepared[place], counts=weight > 0)
+                loss, means = self._measured(replica.net, player, prepared[place], counts=weight > 0)
                 loss = self.scaler.scale(loss * (weight * (place in mine)))
                 gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
                 scaled = [value * (weight if name == "loss" else share) for name, value in means.items()]

@@ -33,6 +33,9 @@ class World(Protocol):
             like: a tensor of the sum's length and type.
         """
 
+    def add(self, values: Tensor) -> Callable[[], None]:
+        """Begin to put the sum over all processes in the place of the values; what it returns waits for that."""
+
     def gather(self, items: list[Item]) -> list[Item]:
         """The items of all processes in the order of their ranks, the same in each."""
 
@@ -51,6 +54,10 @@ class Alone:
     def combine(self, sums: TreeSum, count: int, like: Tensor) -> Tensor:
         """Its own sum."""
         return sums.total()
+
+    def add(self, values: Tensor) -> Callable[[], None]:
+        """It is the sum."""
+        return lambda: None
 
     def gather(self, items: list[Item]) -> list[Item]:
         """Its own."""

@@ -31,6 +31,7 @@ from dlrun.training import process_group
 from dlrun.training.average import moving_average
 from dlrun.training.division import Division
 from dlrun.training.evaluation import score
+from dlrun.training.overlapped_step import OverlappedStep
 from dlrun.training.shard import blocks, check_watched, over_processes
 from dlrun.training.sharded_step import ShardedStep
 from dlrun.training.step import Step
@@ -79,7 +80,7 @@ def made(sharded: bool, norm: bool = False, synchronized: bool = False, clip: fl
         model = over_processes(model, CPU, synchronized)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, eps=1e-3)
     division = Division(seed=7, world=process_group.current())
-    kind = ShardedStep if sharded else Step
+    kind = ShardedStep if sharded else OverlappedStep
     task = Classification(nn.CrossEntropyLoss(), CLASSES)
     return kind(task, model.train(), {"": optimizer}, Precision("fp32", CPU), division, clip, synchronized=synchronized)
 
