@@ -286,7 +286,7 @@ def step(
 ) -> Step:
     """The step of a training; of another view of the model, with parameter groups, in another number format."""
     config, whole = parts.config, parts.model if model is None else model
-    return layout.step_class(trainer_options(config))(
+    return layout.step_class(trainer_options(config), whole)(
         parts.task,
         whole,
         optimizers(config, parts.task, whole, groups),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from dlrun.model.normalized import Normalized
 from dlrun.training.options import TrainerOptions
-from dlrun.training.overlapped_step import OverlappedStep
+from dlrun.training.overlapped_step import BUCKET, OverlappedStep
 from dlrun.training.step import Step
 
 
@@ -29,10 +30,14 @@ def placed(model: Normalized, device: torch.device, options: TrainerOptions, tra
     return model
 
 
-def step_class(options: TrainerOptions) -> type[Step]:
-    """The step of a network that lies so; with replicas its gradients are added in an order of their own."""
+def step_class(options: TrainerOptions, model: nn.Module) -> type[Step]:
+    """The step of a network that lies so.
+
+    Replicas are added in an order of their own. So are the gradients of a small network, as one message is the least.
+    """
     if options.shard:
         from dlrun.training.sharded_step import ShardedStep
 
         return ShardedStep
-    return Step if options.replicas else OverlappedStep
+    gradients = sum(each.numel() * each.element_size() for each in model.parameters() if each.requires_grad)
+    return OverlappedStep if options.replicas is None and gradients > BUCKET else Step

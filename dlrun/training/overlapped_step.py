@@ -17,11 +17,11 @@ from dlrun.training.step import Means, Step, parted
 from dlrun.training.world import TreeSum, World
 
 BUCKET = 25 * 2**20
-"""Bytes of gradients that are sent together; DistributedDataParallel's."""
+"""Bytes of gradients that are sent together, DistributedDataParallel's; a network with fewer has nothing to overlap."""
 
 
 class OverlappedStep(Step):
-    """Without replicas no order of addition is promised, so that each gradient is sent as soon as it is there.
+    """Where no order of addition is promised: gradients are sent as soon as a bucket of them is full.
 
     This is what DistributedDataParallel does for a network that is called once and has one optimizer. A player here may
     call its network more than once, and has its own parameters; a process may have no part of a small batch.

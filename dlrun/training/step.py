@@ -153,7 +153,8 @@ class Step:
             weight, share = shares[place]
             with self.replicas.one() as replica:
                 replica.begin(of_step(self.division.seed, clock.step, place, turn))
-                loss, means = self._measured(replica.net, player, prepared[place], counts=weight > 0)
+                with nullcontext() if place in mine else replica.left_out():
+                    loss, means = self._measured(replica.net, player, prepared[place], counts=weight > 0)
                 loss = self.scaler.scale(loss * (weight * (place in mine)))
                 gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
                 scaled = [value * (weight if name == "loss" else share) for name, value in means.items()]

@@ -17,12 +17,14 @@ from dlrun.dataset.batch import Batch
 from dlrun.model.normalized import Normalized
 from dlrun.task.classification import Classification
 from dlrun.task.task import Clock, Forward, Net
-from dlrun.training import overlapped_step, process_group
+from dlrun.training import layout, overlapped_step, process_group
 from dlrun.training.division import Division
+from dlrun.training.options import TrainerOptions
 from dlrun.training.overlapped_step import OverlappedStep
+from dlrun.training.step import Step
 from tests.training.gloo import in_processes
 from tests.training.test_division import batch
-from tests.training.test_trainer import CPU
+from tests.training.test_trainer import CPU, OPTIONS
 
 
 class Twice(Classification):
@@ -105,3 +107,13 @@ def test_networks_of_any_kind_train_as_in_one_process(
     for found in in_processes(count, tmp_path / "several", end):
         for name, value in end().items():
             torch.testing.assert_close(found[name], value, msg=name)
+
+
+def test_only_a_large_network_without_replicas_sends_its_gradients_early() -> None:
+    options = TrainerOptions(**OPTIONS)
+    small, large = nn.Linear(10, 10), nn.Linear(4000, 2000)
+    assert layout.step_class(options, small) is Step
+    assert layout.step_class(options, large) is OverlappedStep
+    assert layout.step_class(TrainerOptions(**{**OPTIONS, "replicas": 4}), large) is Step
+    large.weight.requires_grad_(False)
+    assert layout.step_class(options, large) is Step
