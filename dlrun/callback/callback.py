@@ -21,7 +21,7 @@ class StepLog:
         values: by metric, its value in each of the steps, such as ``loss``.
         examples: in each of the steps.
         weights: how much the loss of each of the steps counts in a mean over them: mostly its examples.
-        seconds: since the last look, validation left out.
+        seconds: since the last look, validation and callbacks left out.
     """
 
     first: int

@@ -9,7 +9,9 @@ SHORT = 60
 LOOK = 10.0
 """Seconds of steps by which it is judged."""
 STEPS = 2
-"""And so many steps at least; the one before them is slower than the others."""
+"""And so many steps at least."""
+SLOW = 2
+"""Steps before those: the first is slower than others, and pictures are drawn after it."""
 LARGE = 48
 """Pixels of images from which half their size is worth a try."""
 
@@ -23,7 +25,7 @@ class Pace:
 
     def __init__(self, last: int) -> None:
         self.last = last
-        self._first: tuple[int, float] | None = None
+        self._seen, self._first = 0, (0, 0.0)
         self.is_open = True
         """Whether it is not judged yet."""
 
@@ -34,7 +36,8 @@ class Pace:
             step: how many are done.
             now: a clock in seconds.
         """
-        if self._first is None:
+        self._seen += 1
+        if self._seen <= SLOW:
             self._first = step, now
         steps, seconds = step - self._first[0], now - self._first[1]
         if steps < STEPS or seconds < LOOK:

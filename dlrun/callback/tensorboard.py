@@ -32,8 +32,10 @@ class TensorBoard(Callback):
         """It does not: there is no graph of a network in parts."""
         return False
 
-    def on_begin(self, trainer: Trainer) -> None:
-        """Record what is known before the first step."""
+    def on_step_end(self, trainer: Trainer) -> None:
+        """Record what is trained, and on what: not before a run's first step, which need not wait for that."""
+        if trainer.cursor.step != 1:
+            return
         train = trainer.data.train
         if self.images:
             batch = {name: value[: self.images].cpu() for name, value in next(train.pictures()).items()}
@@ -45,6 +47,7 @@ class TensorBoard(Callback):
                 trainer.recorder.figure("samples", samples(title, shown, names(targets, classes, len(shown))), 0)
         if self.graph and not trainer.options.shard:
             trainer.recorder.graph(trainer.model.eval(), inputs(next(train.epoch()))[:1])
+            trainer.model.train()
 
     def on_test_end(self, trainer: Trainer, metrics: dict[str, float], scores: Scores) -> None:
         """Record what the test's scores look like."""

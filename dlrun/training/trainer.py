@@ -227,7 +227,9 @@ class Trainer:
                 cursor.next = "validate"
             if looks:
                 self._look()
+            began = time.perf_counter()
             self._emit("on_step_end")
+            self._watch += time.perf_counter() - began
             if self.phase.step.agreed(self._save_soon):
                 self.save()
             interrupt.check()
