@@ -21,7 +21,7 @@ from dlrun.callback import pace
 from dlrun.callback.progress import Progress, has_line
 from dlrun.interrupt import Interrupted
 from dlrun.run import closing
-from dlrun.run.bars import Row, curve, line
+from dlrun.run.bars import KEPT, Curve, Row, line
 from tests.conftest import QUICK, Dlrun
 
 METRICS = {"train/loss": 0.67824, "train/accuracy": 0.78131, "val/loss": 0.40302, "val/accuracy": 0.89581}
@@ -127,8 +127,18 @@ def test_a_bar_says_what_fits_and_breaks_no_word() -> None:
     assert said[45] == "epoch 10/10  ━━━━━━      1:20  loss 0.1234"
     assert all(len(text) < width for width, text in said.items())
     assert line(row, 80, 80.0, plain=True).plain.isascii()
-    assert curve([2.0, 1.0, float("nan"), 0.0]) == "█▅▁"
-    assert curve([0.5] * 100) == "▁" * 6
+
+
+def test_a_curve_of_any_number_of_values_is_small() -> None:
+    def drawn(*values: float) -> Curve:
+        found = Curve()
+        found.add(values)
+        return found
+
+    assert str(drawn(2.0, 1.0, float("nan"), 0.0)) == "█▅▁"
+    assert str(drawn(*[0.5] * 100)) == "▁" * 6
+    assert str(falling := drawn(*range(6400, 0, -1))) == "█▇▅▄▂▁"
+    assert len(falling._sums) < KEPT
 
 
 def test_a_training_says_once_that_it_will_take_long(

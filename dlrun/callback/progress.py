@@ -12,7 +12,7 @@ from dlrun import console
 from dlrun.callback.callback import Callback, StepLog
 from dlrun.callback.pace import LONG, Pace, advice
 from dlrun.dataset.batch import inputs
-from dlrun.run.bars import Row, curve
+from dlrun.run.bars import Curve, Row
 
 if TYPE_CHECKING:
     from dlrun.dataset.data import Data
@@ -30,9 +30,9 @@ class Progress(Callback):
 
     def __init__(self) -> None:
         self._row: Row | None = None
-        self._notes: list[list[str]] = [[], [], []]  # the loss, the best so far, the speed
-        self._losses: list[float] = []
-        self._values: list[float] = []  # of the metric that chooses the checkpoint
+        self._loss = self._best = self._speed = ""
+        self._losses = Curve()
+        self._values = Curve()  # of the metric that chooses the checkpoint
         self._started = self._said = time.perf_counter()
         self._images, self._seconds = 0, 0.0
         self._pace: Pace | None = None
@@ -46,7 +46,7 @@ class Progress(Callback):
         self.close()
         console.rest()
         last, step = trainer.extent.last_step, trainer.cursor.step
-        self._row = console.draw(Row("", last, lambda: self._notes, done=step))
+        self._row = console.draw(Row("", last, self._notes, done=step))
         if self._pace is None or self._pace.is_open:
             self._pace = Pace(last)
 
@@ -74,18 +74,15 @@ class Progress(Callback):
         if self._row is None:
             return
         self._row.done = trainer.cursor.step
-        self._losses += log.losses
-        loss = f"loss {log.losses[-1]:.4f}"
-        self._notes[0] = [f"{loss} {curve(self._losses)}".strip(), loss]
-        self._notes[2] = [f"{log.images_per_second:,.0f} images/s"]
+        self._losses.add(log.losses)
+        self._loss, self._speed = f"loss {log.losses[-1]:.4f}", f"{log.images_per_second:,.0f} images/s"
 
     def on_epoch_end(self, trainer: Trainer, metrics: dict[str, float], improved: bool) -> None:
         """Print the epoch's line."""
         best = trainer.cursor.best
         if trainer.monitor in metrics and best is not None:
-            self._values.append(metrics[trainer.monitor])
-            name = trainer.monitor.partition("/")[2]
-            self._notes[1] = [f"best {name} {best:.4f} {curve(self._values)}".strip(), f"best {best:.4f}"]
+            self._values.add([metrics[trainer.monitor]])
+            self._best = f"{trainer.monitor.partition('/')[2]} {best:.4f}"
         now, epoch, last = time.perf_counter(), trainer.cursor.epoch, trainer.extent.last_epoch
         if not (has_line(epoch, last) or trainer.cursor.stopped or now - self._said >= SECONDS):
             return
@@ -103,6 +100,15 @@ class Progress(Callback):
         self.close()
         first, *others = (f"{name} {value:.4f}" for name, value in metrics.items())
         console.row([f"best epoch {trainer.cursor.best_epoch}: {first}", *others])
+
+    def _notes(self) -> list[list[str]]:
+        """The loss, the best so far and the speed, as far as they are known."""
+        loss, best, speed = self._loss, self._best, self._speed
+        return [
+            [f"{loss} {self._losses}".strip(), loss] if loss else [],
+            [f"best {best} {self._values}".strip(), f"best {best.rpartition(' ')[2]}"] if best else [],
+            [speed] if speed else [],
+        ]
 
     def close(self) -> None:
         """Take the bar away."""

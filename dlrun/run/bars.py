@@ -17,6 +17,8 @@ SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 LEVELS = "▁▂▃▄▅▆▇█"
 CURVE = 6
 """Characters of a curve."""
+KEPT = 20 * CURVE
+"""Sums from which a curve keeps half as many."""
 REFRESH = 4
 """Times a second that a terminal is drawn."""
 
@@ -140,18 +142,39 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
-def curve(values: Sequence[float]) -> str:
-    """Values as a small curve, the mean of as many as share a character; finite ones alone.
+class Curve:
+    """Any number of values as a small curve, the mean of as many as share a character; finite ones alone.
 
     Example:
-        >>> curve([3.0, 2.0, 1.0])
+        >>> shape = Curve()
+        >>> shape.add([3.0, 2.0, 1.0])
+        >>> str(shape)
         '█▅▁'
     """
-    known = [value for value in values if math.isfinite(value)]
-    cells = min(CURVE, len(known))
-    if cells < 2:
-        return ""
-    parts = [known[len(known) * place // cells : len(known) * (place + 1) // cells] for place in range(cells)]
-    means = [sum(part) / len(part) for part in parts]
-    low, extent = min(means), max(means) - min(means) or 1.0
-    return "".join(LEVELS[round((mean - low) / extent * (len(LEVELS) - 1))] for mean in means)
+
+    def __init__(self) -> None:
+        self._sums: list[float] = []
+        self._each = 1  # values in a sum
+        self._open = [0.0, 0.0]  # the sum that is not whole yet, and its values
+
+    def add(self, values: Sequence[float]) -> None:
+        """Take in more values; as few sums are kept as show the same."""
+        for value in values:
+            if math.isfinite(value):
+                self._open = [self._open[0] + value, self._open[1] + 1]
+                if self._open[1] == self._each:
+                    self._sums.append(self._open[0])
+                    self._open = [0.0, 0.0]
+                if len(self._sums) == KEPT:
+                    self._sums = [one + other for one, other in zip(self._sums[::2], self._sums[1::2], strict=True)]
+                    self._each *= 2
+
+    def __str__(self) -> str:
+        known = list(self._sums)
+        cells = min(CURVE, len(known))
+        if cells < 2:
+            return ""
+        parts = [known[len(known) * place // cells : len(known) * (place + 1) // cells] for place in range(cells)]
+        means = [sum(part) / len(part) for part in parts]
+        low, extent = min(means), max(means) - min(means) or 1.0
+        return "".join(LEVELS[round((mean - low) / extent * (len(LEVELS) - 1))] for mean in means)
