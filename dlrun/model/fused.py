@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -63,21 +64,34 @@ class FusedConv(nn.Module):
     def __init__(self, conv: nn.Conv2d, relu: bool, dtype: torch.dtype) -> None:
         super().__init__()
         settings = (cast(tuple[int, ...], conv.padding), conv.stride, conv.dilation, conv.groups)
-        weight, bias = (None if each is None else each.data.to(dtype) for each in (conv.weight, conv.bias))
-        weight = torch.ops.mkldnn._reorder_convolution_weight(weight, *settings)
-        self.arguments, self.after = (weight, bias, *settings), "relu" if relu else "none"
+        self.weight = conv.weight.data.to(dtype)
+        self.settings = (None if conv.bias is None else conv.bias.data.to(dtype), *settings)
+        self.after = "relu" if relu else "none"
+        self._ordered: tuple[torch.Size, Tensor] | None = None
         self.channels = conv.out_channels
         self.sides = list(zip(settings[0], settings[1], settings[2], conv.kernel_size, strict=True))
 
     def forward(self, images: Tensor, other: Tensor | None = None) -> Tensor:
         """The convolution of images (B, C, H, W), plus another tensor."""
-        run = torch.ops.mkldnn._convolution_pointwise
+        run = partial(torch.ops.mkldnn._convolution_pointwise, images)
+        arguments = (self.ordered(images.shape), *self.settings)
         if other is None:
-            return cast(Tensor, run(images, *self.arguments, self.after, [], ""))
+            return cast(Tensor, run(*arguments, self.after, [], ""))
         # A sum that stretches one of the two; or one at a single position, which torch 2.11 cannot fuse.
         if other.shape != self.output_shape(images) or other.shape[2:] == (1, 1):
-            return cast(Tensor, (run(images, *self.arguments, "none", [], "") + other).relu_())
-        return cast(Tensor, run(images, other, *self.arguments, "add", 1.0, self.after, [], ""))
+            return cast(Tensor, (run(*arguments, "none", [], "") + other).relu_())
+        return cast(Tensor, run(other, *arguments, "add", 1.0, self.after, [], ""))
+
+    def ordered(self, shape: torch.Size) -> Tensor:
+        """The weights in the order in which images of this shape (B, C, H, W) are computed, whatever their number.
+
+        In another order each call would put them right first, which takes longer than a convolution of small images.
+        """
+        kept = self._ordered
+        if kept is None or kept[0] != shape[1:]:
+            weight = torch.ops.mkldnn._reorder_convolution_weight(self.weight, *self.settings[1:], [*shape])
+            self._ordered = kept = (shape[1:], weight)
+        return kept[1]
 
     def output_shape(self, images: Tensor) -> tuple[int, ...]:
         """The convolution's."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import pytest
 import torch
 import torchvision
@@ -113,3 +115,20 @@ def test_a_network_with_branches_on_values_is_not_followed() -> None:
             return x if x.sum() > 0 else -x
 
     assert fused(Branching()) is None
+
+
+@pytest.mark.parametrize("side", [16, 32, 64])
+@torch.inference_mode()
+def test_no_weights_are_put_in_order_more_than_once(capfd: pytest.CaptureFixture[str], side: int) -> None:
+    found = fused(settled(torchvision.models.resnet50()))
+    assert found is not None
+    verbose, moved = torch.backends.mkldnn, []
+    for count in (2, 7):
+        with verbose.verbose(verbose.VERBOSE_ON):  # type: ignore[no-untyped-call]
+            found(images(count, 3, side, side))
+        ctypes.CDLL(None).fflush(None)
+        done = [line.split(",") for line in capfd.readouterr().out.splitlines() if ",exec,cpu," in line]
+        assert sum(words[5] == "convolution" for words in done) == 53
+        moved.append([words[-2] for words in done if words[5] == "reorder" and not words[-2].startswith(f"{count}x")])
+    assert len(moved[0]) > 40
+    assert moved[1] == []
