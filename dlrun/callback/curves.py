@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dlrun.callback.callback import Callback
-from dlrun.figure.training import Curve, training
 from dlrun.record import csv_file
 from dlrun.record.recorder import METRICS
 
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dlrun.dataset.data import Data
+    from dlrun.figure.training import Curve
     from dlrun.task.task import Scores
     from dlrun.training.trainer import Trainer
 
@@ -31,6 +31,8 @@ class Curves(Callback):
         """Draw it."""
         found = by_quantity(csv_file.rows(trainer.folder / METRICS))
         if found:
+            from dlrun.figure.training import training  # matplotlib takes a moment to import
+
             trainer.recorder.figure("curves", training(found, trainer.cursor.best_epoch), trainer.cursor.best_epoch)
 
 

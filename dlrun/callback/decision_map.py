@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from dlrun.callback.callback import Callback, StepLog
-from dlrun.figure.decision_map import decision_map
 from dlrun.model.logits import class_logits
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from dlrun.dataset.data import Data
     from dlrun.task.task import Scores
     from dlrun.training.trainer import Trainer
@@ -72,6 +72,8 @@ class DecisionMap(Callback):
         axis, classes = WIDE if self.history else FINE, trainer.data.classes
         coarse = COARSE[len(self._logits[0])] if self._logits else axis
         logits = _logits(trainer, axis)
+        from dlrun.figure.decision_map import decision_map  # matplotlib takes a moment to import
+
         return decision_map(axis, logits, shown["point"], shown["target"], classes, coarse, self._logits)
 
 

@@ -10,8 +10,8 @@ LOOK = 10.0
 """Seconds of steps by which it is judged."""
 STEPS = 2
 """And so many steps at least."""
-SLOW = 2
-"""Steps before those: the first is slower than others, and pictures are drawn after it."""
+SLOW = 3
+"""Steps before those: the first is slower than others, and pictures are drawn after the second."""
 LARGE = 48
 """Pixels of images from which half their size is worth a try."""
 

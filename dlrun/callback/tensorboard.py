@@ -9,7 +9,6 @@ from torch import Tensor
 
 from dlrun.callback.callback import Callback
 from dlrun.dataset.batch import inputs
-from dlrun.figure.samples import samples
 
 if TYPE_CHECKING:
     from dlrun.dataset.data import Data
@@ -33,11 +32,13 @@ class TensorBoard(Callback):
         return False
 
     def on_step_end(self, trainer: Trainer) -> None:
-        """Record what is trained, and on what: not before a run's first step, which need not wait for that."""
-        if trainer.cursor.step != 1:
+        """Record what is trained, and on what: after a run's second step, as nobody shall wait for the first one."""
+        if trainer.cursor.step != min(2, trainer.extent.last_step):
             return
         train = trainer.data.train
         if self.images:
+            from dlrun.figure.samples import samples  # matplotlib takes a moment to import
+
             batch = {name: value[: self.images].cpu() for name, value in next(train.pictures()).items()}
             shown = next(iter(train.fields.values())).shown(inputs(batch))
             if not isinstance(shown, Tensor) or shown.ndim > 2 or shown.shape[1] == 2:

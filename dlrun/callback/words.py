@@ -13,7 +13,6 @@ from dlrun.dataset.batch import inputs
 from dlrun.dataset.loader import Loader
 from dlrun.dataset.vocabulary import SPECIAL, Tokens
 from dlrun.errors import UserError, suggest
-from dlrun.figure.texts import neighbours
 
 if TYPE_CHECKING:
     from dlrun.dataset.data import Data
@@ -77,6 +76,8 @@ class Words(Callback):
             ],
         )
         step = trainer.cursor.best_epoch
+        from dlrun.figure.texts import neighbours  # matplotlib takes a moment to import
+
         recorder.figure("nearest_words", neighbours(TITLE, rows, classes if len(classes) == len(rows) else ()), step)
         recorder.embedding(vectors[: self.projector], known.words[: self.projector])
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.hparams import api_pb2, metadata
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 from torch import Tensor, nn
 
@@ -127,7 +127,7 @@ class TensorBoard(Logger):
     def success(self) -> None:
         """Mark the run as completed in the table of hyperparameters."""
         end = SessionEndInfo(status="STATUS_SUCCESS", end_time_secs=time.time())
-        self._hparams_record(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=end))
+        self._hparams_record("session_end_info", HParamsPluginData(session_end_info=end))
 
     def flush(self) -> None:
         """Write out what there is."""
@@ -167,11 +167,12 @@ class TensorBoard(Logger):
         fields = {bool: "bool_value", float: "number_value", str: "string_value"}
         for name, value in plain.items():
             setattr(start.hparams[name], fields[type(value)], value)
-        self._hparams_record(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment))
-        self._hparams_record(metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=start))
+        self._hparams_record("experiment", HParamsPluginData(experiment=experiment))
+        self._hparams_record("session_start_info", HParamsPluginData(session_start_info=start))
 
     def _hparams_record(self, tag: str, content: HParamsPluginData) -> None:
-        self._summary(Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(content)))
+        plugin = SummaryMetadata.PluginData(plugin_name="hparams", content=content.SerializeToString())
+        self._summary(Summary.Value(tag=f"_hparams_/{tag}", metadata=SummaryMetadata(plugin_data=plugin)))
 
     def _summary(self, value: Summary.Value, step: int | None = None) -> None:
         self.writer._get_file_writer().add_summary(Summary(value=[value]), step)

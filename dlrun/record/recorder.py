@@ -9,17 +9,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from dlrun import interrupt
 from dlrun.errors import RunError
-from dlrun.figure.slide import png
 from dlrun.files import append, remove_leftovers, write_whole
 from dlrun.logger.logger import Logger, Status, Value
 from dlrun.record import curve_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 METRICS = "metrics.csv"
 
@@ -105,6 +106,8 @@ class Recorder:
             figure: what to render.
             step: when it was drawn; the file has the last figure of a name.
         """
+        from dlrun.figure.slide import png  # matplotlib takes a moment to import
+
         content = png(figure)
         file = self.folder / self.figures / f"{name}.png"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -13,8 +13,6 @@ from torch.nn import functional
 from dlrun.dataset.batch import Batch, inputs
 from dlrun.dataset.loader import Loader
 from dlrun.errors import UserError
-from dlrun.figure.confusion_matrix import confusion_matrix
-from dlrun.figure.samples import samples
 from dlrun.loss.weight import is_nll
 from dlrun.model.logits import class_logits
 from dlrun.task.confusion import confusion
@@ -189,6 +187,9 @@ class Classification(Task):
         self, scores: Scores, recorder: Recorder, loader: Loader, classes: list[str], step: int, most: int
     ) -> None:
         """Confusion matrix, a precision-recall curve for each class, and the most wrong images."""
+        from dlrun.figure.confusion_matrix import confusion_matrix  # matplotlib takes a moment to import
+        from dlrun.figure.samples import samples
+
         scores = cast(ClassificationScores, scores)
         recorder.figure("confusion_matrix", confusion_matrix(scores.confusion(), classes), step)
         recorder.pr_curves(scores.probabilities, scores.targets, classes, step)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from dlrun.model.normalized import Normalized
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass
