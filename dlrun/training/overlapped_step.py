@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlrun.compute.seeding import of_step
 from dlrun.dataset.batch import Batch
 from dlrun.task.task import Clock
 from dlrun.training.replica import change
@@ -38,29 +37,50 @@ class OverlappedStep(Step):
     ) -> Means:
         ((place, batch),) = prepared.items()
         is_mine = place in self.division.mine(len(batches))
-        weight, share = self._shares(batches)[place] if is_mine else (0.0, 0.0)
+        share = self._shares(batches)[place] if is_mine else (0.0, 0.0)
+        seed = self.division.seeded(clock.step, place, turn)
+        means, changes = self._play_one(player, optimizer, batch, seed, share, is_mine)
+        self.division.seeded(clock.step, self.division.count, turn)
+        scaled = [value * (share[0] if name == "loss" else share[1]) for name, value in means.items()]
+        tensors, sums = [*changes, *scaled], TreeSum()
+        vector = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+        if is_mine:
+            sums.add(place, vector.clone())
+        pieces = parted(self.division.world.combine(sums, len(batches), vector), tensors)
+        change(self.buffers, pieces[: len(changes)])
+        return dict(zip(means, pieces[len(changes) :], strict=True))
+
+    def _play_one(
+        self,
+        player: str,
+        optimizer: torch.optim.Optimizer,
+        batch: Batch,
+        seed: int,
+        share: tuple[float, float],
+        is_mine: bool,
+    ) -> tuple[Means, list[Tensor]]:
+        """Leave the gradients of all processes in the player's parameters.
+
+        Args:
+            player: that learns.
+            optimizer: the player's.
+            batch: this process's micro-batch, or one for its shape alone.
+            seed: of what is drawn.
+            share: of its loss in that of all, and of its other means.
+            is_mine: whether it is a part of the batch.
+
+        Returns:
+            The means over this process's micro-batch, and its share of what has become of the buffers, which stay.
+        """
+        weight, examples = share
         with self.replicas.one() as replica:
-            replica.begin(of_step(self.division.seed, clock.step, place, turn))
-            self.division.seeded(clock.step, place, turn)
+            replica.begin(seed)
             with nullcontext() if is_mine else replica.left_out():
                 loss, means = self._measured(replica.net, player, batch, counts=weight > 0)
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             with added(parameters, self.division.world, at_once=not self.synchronized):
                 torch.autograd.backward(self.scaler.scale(loss * weight))
-            changes = replica.changes(share)
-        self.division.seeded(clock.step, self.division.count, turn)
-        scaled = [value * (weight if name == "loss" else share) for name, value in means.items()]
-        pieces = self._summed([*changes, *scaled], place if is_mine else None, len(batches))
-        change(self.buffers, pieces[: len(changes)])
-        return dict(zip(means, pieces[len(changes) :], strict=True))
-
-    def _summed(self, tensors: Sequence[Tensor], place: int | None, count: int) -> list[Tensor]:
-        """The sums of these over so many micro-batches, of which that at the place is this process's, if it has one."""
-        sums = TreeSum()
-        vector = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
-        if place is not None:
-            sums.add(place, vector.clone())
-        return parted(self.division.world.combine(sums, count, vector), tensors)
+            return means, replica.changes(examples)
 
 
 @contextmanager

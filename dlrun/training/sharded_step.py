@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from dlrun.dataset.batch import Batch
-from dlrun.task.task import Clock
 from dlrun.training.overlapped_step import OverlappedStep
-from dlrun.training.replica import change, changes
+from dlrun.training.replica import changes
 from dlrun.training.shard import divided, whole
 from dlrun.training.step import Means
 from dlrun.training.sync_batch_norm import left_out
@@ -24,32 +24,26 @@ class ShardedStep(OverlappedStep):
     Its state is that of any step: whole tensors, which all processes put together.
     """
 
-    def _play_parts(
+    def _play_one(
         self,
         player: str,
         optimizer: torch.optim.Optimizer,
-        batches: Sequence[Batch],
-        prepared: Mapping[int, Batch],
-        clock: Clock,
-        turn: int,
-    ) -> Means:
-        ((place, batch),) = prepared.items()
-        is_mine = place in self.division.mine(len(batches))
-        weight, share = self._shares(batches)[place] if is_mine else (0.0, 0.0)
+        batch: Batch,
+        seed: int,
+        share: tuple[float, float],
+        is_mine: bool,
+    ) -> tuple[Means, list[Tensor]]:
+        weight, examples = share
         before = {name: buffer.clone() for name, buffer in self.buffers.counted().items()}
-        self.division.seeded(clock.step, place, turn)
         with nullcontext() if is_mine else left_out(self.model):
             loss, means = self._measured(self.net, player, batch, counts=weight > 0)
         # Torch takes the mean over the processes. One without a part of a small batch helps to gather, and adds 0.
         torch.autograd.backward(loss * (weight * self.division.world.size))
-        scaled = [value * (weight if name == "loss" else share) for name, value in means.items()]
-        changed = changes(self.buffers.counted(), before, share)
-        pieces = self._summed([*changed, *scaled], place if is_mine else None, len(batches))
+        found = changes(self.buffers.counted(), before, examples)
         with torch.no_grad():
             for name, buffer in self.buffers.counted().items():
                 buffer.copy_(before[name])
-        change(self.buffers, pieces[: len(before)])
-        return dict(zip(means, pieces[len(before) :], strict=True))
+        return means, found
 
     def _clip(self, optimizer: torch.optim.Optimizer, measure: bool) -> None:
         super()._clip(optimizer, measure)

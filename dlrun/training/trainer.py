@@ -239,10 +239,10 @@ class Trainer:
         self._check_losses()
         first, now = self.cursor.step - len(self.pending) + 1, time.perf_counter()
         log = StepLog(first, *self.pending.take(), now - self._watch)
-        self._watch = now
         self.cursor.add(log, self.phase.step.loss_names)
         record_steps(self.recorder, log, self.phase.step)
         self._emit("on_log", log)
+        self._watch = time.perf_counter()
 
     def _check_losses(self) -> None:
         """Refuse to go on from a loss that is NaN or infinite."""
