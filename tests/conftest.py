@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 
 from dlrun import cli
+from tests import composing
+
+composing.hasten()
 
 # A training of a third of a second: a linear model on the digits in their own size, without pictures.
 QUICK = (

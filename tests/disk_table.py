@@ -24,7 +24,7 @@ import threading
 import traceback
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 SOURCE = Path(__file__).parent / "failing_disk.c"
 
@@ -143,21 +143,14 @@ def walk(name: str, every: int) -> int:
     return different
 
 
-def blank(_: object, file: BinaryIO, **settings: object) -> None:
-    """In the place of a figure, which takes most of the time, a picture of one pixel."""
-    from PIL import Image
-
-    Image.new("L", (1, 1)).save(file, "png")
-
-
 def prepare() -> None:
     """Make what the commands need in the working directory, and import what they import, without starting a thread."""
-    from matplotlib.figure import Figure
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     from tests.command.test_finetune import photos
     from tests.conftest import QUICK
 
-    Figure.savefig = blank  # type: ignore[assignment]
+    FigureCanvasAgg.draw = FigureCanvasAgg.get_renderer  # type: ignore[method-assign]  # blank, as drawing takes long
     photos(Path("photos"), count=8)
     with contextlib.redirect_stdout(io.StringIO()):
         assert ended(["train", *QUICK, "hydra.run.dir=trained"]) == 0

@@ -21,7 +21,6 @@ from tests import slurm
 from tests.conftest import QUICK, Dlrun, result
 from tests.slurm import asked, restarts, until
 
-pytestmark = pytest.mark.slow
 LONG = (*QUICK, "trainer.epochs=100000", "scheduler=constant", "callback.checkpoint.every_minutes=1000")
 """A training that does not end by itself."""
 
@@ -84,6 +83,7 @@ def assert_undisturbed(dlrun: Dlrun, run: Path, *words: str) -> None:
         assert torch.equal(found[name], tensor), name
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("slurm_node")
 def test_a_time_limit_saves_and_requeues_to_the_same_bits(dlrun: Dlrun) -> None:
     limits = ("timeout_min=1", "max_num_timeout=5", "signal_delay_s=5", "tasks_per_node=2")
@@ -100,6 +100,7 @@ def test_a_time_limit_saves_and_requeues_to_the_same_bits(dlrun: Dlrun) -> None:
     assert_undisturbed(dlrun, Path("sweep/all"), "seed=3", *LONG, "trainer.replicas=2")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("slurm_node")
 def test_a_sweep_of_four_outlasts_what_happens_to_its_jobs(dlrun: Dlrun) -> None:
     sweep = ("seed=0,1,2,3", *LONG, *BY_SLURM)
@@ -164,6 +165,7 @@ def worker(job: str) -> int | None:
     return None
 
 
+@pytest.mark.slow
 def test_ray_loses_a_worker_and_no_job(dlrun: Dlrun) -> None:
     pytest.importorskip("ray")
     epochs = ("2", "3", "4", "5", "6", "7", "8", "100000")

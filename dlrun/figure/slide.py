@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from PIL import Image
 
 from dlrun.figure.text import height as text_height
 from dlrun.figure.text import shortened, verbatim, wrapped
@@ -105,8 +107,11 @@ def _lines(title: str) -> str:
 
 def png(figure: Figure) -> bytes:
     """A figure as a PNG file, without the name and version of what drew it, so that equal pictures have equal bytes."""
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    # Once: savefig draws everything a first time to find the layout.
+    canvas.draw()  # type: ignore[no-untyped-call]
     buffer = io.BytesIO()
-    figure.savefig(
-        buffer, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs={"compress_level": COMPRESSION}
-    )
+    image = Image.frombytes("RGBA", canvas.get_width_height(), bytes(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
+    image.save(buffer, format="png", dpi=(DPI, DPI), compress_level=COMPRESSION)
     return buffer.getvalue()

@@ -9,11 +9,11 @@ import pickle
 import signal
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -87,17 +87,17 @@ def test_a_figure_has_the_same_bytes_in_its_file_and_on_tensorboard(tmp_path: Pa
 
 
 def test_a_figure_is_rendered_once_and_the_same_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rendered: list[Figure] = []
-    savefig = Figure.savefig
+    drawn: list[FigureCanvasAgg] = []
+    draw = FigureCanvasAgg.draw
 
-    def counted(figure: Figure, *args: Any, **kwargs: Any) -> None:
-        rendered.append(figure)
-        savefig(figure, *args, **kwargs)
+    def counted(canvas: FigureCanvasAgg) -> None:
+        drawn.append(canvas)
+        draw(canvas)  # type: ignore[no-untyped-call]
 
-    monkeypatch.setattr(Figure, "savefig", counted)
+    monkeypatch.setattr(FigureCanvasAgg, "draw", counted)
     for name in ("a", "b"):
         Recorder(tmp_path, [TensorBoard(), Logger()]).figure(name, drawing())
-    assert len(rendered) == 2
+    assert len(drawn) == 2
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     Recorder(tmp_path).figure("b", drawing(0.9))
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
