@@ -90,7 +90,7 @@ def test_a_time_limit_saves_and_requeues_to_the_same_bits(dlrun: Dlrun) -> None:
     options = [f"hydra.launcher.{text}" for text in limits]
     command = start("seed=3", *LONG, "trainer.replicas=2", *BY_SLURM, *options)
     until(lambda: Path("sweep/slurm.json").exists())
-    until(lambda: restarts(number("all")) >= 2)
+    until(lambda: restarts(number("all")) >= 3)
     until(lambda: restarts(number("all")) and is_at("all", "running"))
     until(lambda: is_training("all"))
     asked("scancel", number("all"))
