@@ -9,8 +9,8 @@ import os
 import sys
 from functools import partial
 
-from dlrun import __version__, interrupt, paths
-from dlrun.config import help
+from dlrun import __version__, interrupt
+from dlrun.config import help, shipped
 from dlrun.errors import RunError, UserError, of_device, sentence
 from dlrun.run import member, output
 
@@ -108,7 +108,7 @@ def run(arguments: list[str]) -> int:
         board.serve(rest)
     elif verb == "tensorboard":
         print(help.TENSORBOARD)
-    elif verb not in paths.verbs():
+    elif verb not in shipped.verbs():
         from dlrun.config import beginnings
 
         raise UserError(beginnings.meant(verb, rest))

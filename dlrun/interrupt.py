@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import signal
-import threading
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -202,7 +202,9 @@ def work_for(parent: int) -> None:
             time.sleep(LOOKS)
         os._exit(128 + signal.SIGTERM)
 
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    from threading import Thread
+
+    Thread(target=end_with_parent, daemon=True).start()
 
 
 @contextmanager
@@ -230,6 +232,8 @@ def forwarding() -> Iterator[None]:
     Raises:
         Interrupted: one came.
     """
+    from threading import Thread
+
     import psutil  # with the extra that brings parallel sweeps
 
     global _requested
@@ -247,7 +251,7 @@ def forwarding() -> Iterator[None]:
                 with suppress(psutil.NoSuchProcess):
                     child.send_signal(signal.SIGTERM)
 
-    forwarder = threading.Thread(target=forward)
+    forwarder = Thread(target=forward)
     forwarder.start()
     try:
         with _handling(note):
@@ -278,7 +282,8 @@ def _tell() -> None:
 @contextmanager
 def _handling(handler: signal._HANDLER) -> Iterator[dict[signal.Signals, signal._HANDLER]]:
     """Handle the signals meanwhile; gives what handles them afterwards."""
-    if threading.current_thread() is not threading.main_thread():  # Python takes handlers only there
+    threading = sys.modules.get("threading")  # which takes a moment to import; without it there is one thread
+    if threading and threading.current_thread() is not threading.main_thread():  # Python takes handlers only there
         yield {}
         return
     before = {number: signal.signal(number, handler) for number in SIGNALS}

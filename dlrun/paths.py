@@ -7,6 +7,7 @@ import re
 import unicodedata
 from pathlib import Path
 
+from dlrun.config import shipped
 from dlrun.errors import UserError
 
 RUNS = Path("runs")
@@ -15,15 +16,8 @@ ASIDE = ".reproduced"
 
 
 def configs() -> Path:
-    """The folder of the YAML configs: inside the package in a wheel, beside it in a clone."""
-    package = Path(__file__).resolve().parent
-    packed = package / "configs"
-    return packed if packed.is_dir() else package.parent / "configs"
-
-
-def verbs() -> list[str]:
-    """The names of all verbs: each is a YAML file at the top of the configs folder."""
-    return sorted(path.stem for path in configs().glob("[a-z]*.yaml"))
+    """The folder of the YAML configs."""
+    return Path(shipped.configs())
 
 
 def find_run(value: str) -> Path:

@@ -22,8 +22,9 @@ from unittest import mock
 
 from omegaconf import OmegaConf
 
-from dlrun import cli, paths
+from dlrun import cli
 from dlrun.command.verbs import VERBS
+from dlrun.config import shipped
 from dlrun.config.difference import flat
 from dlrun.config.saved import quoted
 from tests.test_configs import composed
@@ -86,7 +87,7 @@ def cases(seed: int = 0) -> tuple[list[Case], int]:
     OmegaConf.save(composed("train"), "config.yaml", resolve=True)
     rng = random.Random(seed)
     found, valid = [], 0
-    for verb in paths.verbs():
+    for verb in shipped.verbs():
         overrides = base(verb)
         leaves = flat(composed(verb, *overrides))
         sections = {key[:place] for key in leaves for place, letter in enumerate(key) if letter == "."}

@@ -12,6 +12,7 @@ import torch
 from omegaconf import OmegaConf
 
 from dlrun import paths
+from dlrun.config import shipped
 from dlrun.errors import RunError, UserError, of_device
 from tests.conftest import QUICK, Dlrun, Train, only_run, result
 
@@ -90,7 +91,7 @@ def test_errors_of_the_config_come_before_torch(argument: str) -> None:
 
 def test_help_names_every_verb_group_choice_and_key(dlrun: Dlrun) -> None:
     overview = dlrun("--help").out
-    for verb in paths.verbs():
+    for verb in shipped.verbs():
         assert f"\n  {verb} " in overview
     text = dlrun("train", "--help").out
     for group in ("model", "dataset", "task", "loss", "optimizer", "scheduler", "trainer", "callback"):

@@ -15,7 +15,7 @@ from omegaconf.errors import ReadonlyConfigError
 
 from dlrun import paths
 from dlrun.command.verbs import VERBS
-from dlrun.config import compose, schema
+from dlrun.config import compose, schema, shipped
 from dlrun.config.frozen import updated
 from dlrun.config.plan import job_config
 from dlrun.config.section import MAY_CHANGE, Section, marked
@@ -39,7 +39,7 @@ def composed(verb: str, *overrides: str) -> DictConfig:
 
 def verb_of(group: str) -> str:
     """A verb that has the group: train if it does."""
-    having = [verb for verb in paths.verbs() if f" {group}: " in (paths.configs() / f"{verb}.yaml").read_text()]
+    having = [verb for verb in shipped.verbs() if f" {group}: " in (paths.configs() / f"{verb}.yaml").read_text()]
     return "train" if "train" in having else having[0]
 
 
@@ -62,7 +62,7 @@ def test_every_choice_composes_and_its_arguments_bind(group: str, choice: str) -
             assert given or not required, f"{key}.{name}"
 
 
-@pytest.mark.parametrize("verb", paths.verbs())
+@pytest.mark.parametrize("verb", shipped.verbs())
 def test_every_top_level_key_of_a_verb_has_a_line_of_help(verb: str) -> None:
     from dlrun.config import help
 
@@ -82,7 +82,7 @@ def test_every_key_of_a_section_is_explained_where_its_default_stands(group: str
 
 
 def test_every_verb_is_in_the_table() -> None:
-    assert sorted(VERBS) == paths.verbs()
+    assert sorted(VERBS) == shipped.verbs()
 
 
 def test_a_checked_config_is_read_only_and_an_update_makes_a_new_one() -> None:

@@ -12,6 +12,7 @@ from dlrun import paths
 from dlrun.api import call as calls
 from dlrun.api.run import Run
 from dlrun.api.sweep import Sweep
+from dlrun.config import shipped
 from dlrun.errors import UserError, suggest
 
 
@@ -40,8 +41,8 @@ def finetune(*overrides: str, **keys: object) -> Run:
 
 def call(verb: str, *overrides: str, **keys: object) -> Run:
     """Run any verb, such as ``"evaluate"``; see :func:`train`."""
-    if verb not in paths.verbs():
-        raise UserError(f"{verb}: no such verb; {suggest(verb, paths.verbs())}")
+    if verb not in shipped.verbs():
+        raise UserError(f"{verb}: no such verb; {suggest(verb, shipped.verbs())}")
     return Run(calls.perform(verb, calls.line(overrides, keys)))
 
 

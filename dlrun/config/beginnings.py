@@ -6,8 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from dlrun import paths
-from dlrun.config import words
+from dlrun.config import shipped, words
 from dlrun.config.vocabulary import Vocabulary
 from dlrun.errors import suggest
 
@@ -20,13 +19,13 @@ def meant(first: str, rest: Sequence[str]) -> str:
         'fit: no such verb; expected dlrun train model=mlp'
     """
     name, typed = words.plain(first), " ".join(map(shlex.quote, rest))
-    spelled = {words.plain(verb): verb for verb in paths.verbs()}
+    spelled = {words.plain(verb): verb for verb in shipped.verbs()}
     known = Vocabulary("train")
     if name in spelled:
         what = f"dlrun {spelled[name]} {typed}"
     elif name in words.VERBS:
         command = words.VERBS[name]
-        what = f"{command} {typed}" if command.split()[-1] in ("-m", *paths.verbs()) else command
+        what = f"{command} {typed}" if command.split()[-1] in ("-m", *shipped.verbs()) else command
     elif first.startswith("-"):
         what = f"dlrun train {first} {typed}" if first in words.FLAGS else "dlrun VERB key=value; see dlrun --help"
     elif "=" in first:
@@ -37,5 +36,5 @@ def meant(first: str, rest: Sequence[str]) -> str:
     elif places := known.places(first):
         what = f"dlrun train {' or '.join(places)}"
     else:
-        return f"{first}: no such verb; {suggest(first, paths.verbs())}"
+        return f"{first}: no such verb; {suggest(first, shipped.verbs())}"
     return f"{first}: no such verb; expected {what}".strip()

@@ -9,7 +9,7 @@ import os
 import re
 
 from dlrun import paths
-from dlrun.config import described
+from dlrun.config import described, shipped
 from dlrun.config.help import CONFIG_DIR, value_after
 from dlrun.config.vocabulary import Vocabulary
 from dlrun.config.words import FLAGS
@@ -87,13 +87,13 @@ def words(line: str) -> list[str]:
     _, *typed = f"{line}\0".split()
     last = typed.pop().removesuffix("\0")
     if not typed:
-        return [f"{verb} " for verb in [*paths.verbs(), "tensorboard", "help", "completion"] if verb.startswith(last)]
+        return [f"{verb} " for verb in [*shipped.verbs(), "tensorboard", "help", "completion"] if verb.startswith(last)]
     verb, *before = typed
     if verb == "completion":
         return [f"{shell} " for shell in SCRIPTS if shell.startswith(last)]
     if verb == "help":
-        return [f"{name} " for name in paths.verbs() if name.startswith(last)]
-    if verb not in paths.verbs() or last.partition("=")[0] in FILES:
+        return [f"{name} " for name in shipped.verbs() if name.startswith(last)]
+    if verb not in shipped.verbs() or last.partition("=")[0] in FILES:
         return []
     if last.startswith("-"):
         return [

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 
-from dlrun import __version__, paths
+from dlrun import __version__
+from dlrun.config import shipped
 from dlrun.errors import UserError, suggest
 
 TYPE_CHECKING = False  # as typing's own, which takes a moment to import
@@ -22,7 +23,7 @@ TENSORBOARD = """Start TensorBoard on the folder of the runs, and print its addr
 
 def overview() -> str:
     """What ``dlrun --help`` prints: the verbs, a line each, and where to go from there."""
-    verbs = "\n".join(f"  {name:<10} {purpose(name)}" for name in paths.verbs())
+    verbs = "\n".join(f"  {name:<10} {purpose(name)}" for name in shipped.verbs())
     return f"""dlrun {__version__}: deep learning experiments on images, driven by YAML configs.
 
 usage: dlrun VERB [key=value ...]
@@ -43,11 +44,12 @@ usage: dlrun VERB [key=value ...]
 
 def purpose(verb: str) -> str:
     """The first sentence of the verb's config file."""
-    return _header(verb)[0]
+    return shipped.header(verb)[0]
 
 
 def verb(name: str, arguments: list[str]) -> str:
     """What ``dlrun VERB --help`` prints: purpose, examples, groups with their choices, top-level keys."""
+    from dlrun import paths
     from dlrun.config import described
 
     own = value_after(arguments, CONFIG_DIR)
@@ -61,7 +63,7 @@ def verb(name: str, arguments: list[str]) -> str:
             if "." not in key.name and key.comment:
                 default = f" (default {key.value})" if key.value else ""
                 keys.append(f"  {key.name:<11} {key.comment}{default}")
-    lines = "\n".join(_header(name))
+    lines = "\n".join(shipped.header(name))
     return f"""{lines}
 
 Groups, chosen with GROUP=CHOICE:
@@ -90,6 +92,7 @@ def section(verb: str, topic: str, arguments: list[str]) -> str:
     Raises:
         UserError: the verb has no such group or section.
     """
+    from dlrun import paths
     from dlrun.config import described
 
     own = value_after(arguments, CONFIG_DIR)
@@ -190,17 +193,17 @@ def topic(word: str, arguments: list[str]) -> str:
 
     if word == "tensorboard":
         return TENSORBOARD
-    if word in paths.verbs():
+    if word in shipped.verbs():
         return section(word, arguments[0], arguments) if arguments else verb(word, [])
     group = word.partition("=")[0]
     if group not in described.defaults("train"):
         with suppress(UserError):
             return section("train", word, arguments)
-    having = [name for name in paths.verbs() if group in described.defaults(name)]
+    having = [name for name in shipped.verbs() if group in described.defaults(name)]
     if not having and (places := Vocabulary("train").places(word)):
         return "\n\n".join(section("train", place, arguments) for place in places)
     if not having:
-        known = {*paths.verbs(), *(group for name in paths.verbs() for group in described.defaults(name))}
+        known = {*shipped.verbs(), *(group for name in shipped.verbs() for group in described.defaults(name))}
         raise UserError(f"help {word}: no such verb or group; {suggest(word, known)}")
     return section("train" if "train" in having else having[0], word, arguments)
 
@@ -210,16 +213,6 @@ def _table(keys: list[described.Key]) -> str:
     shown = [key for key in keys if key.value or key.comment]
     wide = max((len(f"{key.name}={key.value}") for key in shown if len(key.value) < 30), default=0)
     return "\n".join(f"  {f'{key.name}={key.value}'.rstrip('='):<{wide}}  {key.comment}".rstrip() for key in shown)
-
-
-def _header(verb: str) -> list[str]:
-    """The lines of the comment that opens a verb's config file, without their marks."""
-    lines = []
-    for line in (paths.configs() / f"{verb}.yaml").read_text().splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.removeprefix("#").removeprefix(" "))
-    return lines
 
 
 def value_after(arguments: list[str], flags: tuple[str, ...]) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from dlrun import paths
-from dlrun.config import described, words
+from dlrun.config import described, shipped, words
 
 MOST = 4
 """Keys, choices or verbs that a hint lists."""
@@ -98,7 +98,7 @@ class Vocabulary:
             found = [f"{place}={value or 'VALUE'}{'' if active else self._of(place, of)}"
                      for place, of in (active or below).items()]  # fmt: skip
             return f"expected {' or '.join(found[:MOST])}"
-        others = [verb for verb in paths.verbs() if key in {*described.defaults(verb), *top_keys(verb)}]
+        others = [verb for verb in shipped.verbs() if key in {*described.defaults(verb), *top_keys(verb)}]
         return f"it is a key of dlrun {', '.join(others[:MOST])}" if others else None
 
     def _with_value(self, text: str, value: str) -> str:

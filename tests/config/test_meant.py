@@ -10,8 +10,7 @@ import pytest
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun import paths
-from dlrun.config import described, words
+from dlrun.config import described, shipped, words
 from dlrun.config.invocation import Invocation
 from dlrun.config.vocabulary import Vocabulary
 from dlrun.run import job
@@ -104,15 +103,15 @@ def test_every_word_of_the_table_leads_to_something_that_exists() -> None:
         for word, choice in named.items():
             assert choice in choices or choice == "null"
             assert word not in {words.plain(name) for name in choices}, "it hides a choice"
-    keys = {"hydra.run.dir", *(key for verb in paths.verbs() for key in Vocabulary(verb).top)}
+    keys = {"hydra.run.dir", *(key for verb in shipped.verbs() for key in Vocabulary(verb).top)}
     for group in Vocabulary("train").choices.keys() | Vocabulary("explain").choices.keys():
         keys |= {f"{group}.{key}" for file in described.choices(group).values() for key in described.of_choice(file)}
     for word, text in words.KEYS.items():
         if not text.startswith(("-", "dlrun ")):
             assert text.split("=")[0] in keys, word
     for word, command in words.VERBS.items():
-        assert word not in paths.verbs(), "it hides a verb"
-        assert command.split()[1] in (*paths.verbs(), "--version", "tensorboard")
+        assert word not in shipped.verbs(), "it hides a verb"
+        assert command.split()[1] in (*shipped.verbs(), "--version", "tensorboard")
 
 
 @pytest.mark.parametrize("key", words.VALUES)
