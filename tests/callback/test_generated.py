@@ -79,7 +79,7 @@ def test_noise_is_the_same_every_time() -> None:
 
 
 def test_a_training_that_was_cut_in_two_has_the_same_pictures(dlrun: Dlrun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dlrun.callback.judge.STEPS", 200)
+    monkeypatch.setattr("dlrun.callback.judge.STEPS", 60)
     constant = (*SMALL, "scheduler=constant", GENERATED)
     ended = dlrun("train", *constant, "hydra.run.dir=whole")
     assert ended.status == 0, ended.err
