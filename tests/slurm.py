@@ -77,7 +77,7 @@ def running(folder: Path) -> Iterator[None]:
         for command in (munge, ["slurmctld", "-D", "-f", str(config)], ["slurmd", "-D", "-f", str(config)]):
             with (folder / f"{command[0]}.txt").open("w") as log:
                 daemons.append(subprocess.Popen([found(command[0]) or "", *command[1:]], stdout=log, stderr=log))
-        until(lambda: "idle" in asked("sinfo", "--noheader", "--format=%T"), 30)
+        until(lambda: "idle" in asked("sinfo", "--noheader", "--format=%T"), 60)
         yield
         subprocess.run(["scancel", "--me"], check=True)
         until(lambda: not asked("squeue", "--noheader"))
