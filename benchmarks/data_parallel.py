@@ -9,7 +9,8 @@ two processes.
     python -m benchmarks.data_parallel [--steps 60] [--repeats 3] [lenet] [resnet18]
 
 The subjects take turns; the seconds of a step are the median over its steps, the first ten left out, and of these the
-median over the repeats. The exit status is 1 if the claim is not met. The machine must have two idle cores.
+median over the repeats. So are the bytes that go over the loopback in a step, of both processes together; the memory is
+the most that the first process had. The exit status is 1 if the claim is not met. The machine must have two idle cores.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -25,7 +28,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -62,19 +65,47 @@ def source(channels: int, image_size: int) -> Splits:
     return Splits(train, test, [str(number) for number in range(10)])
 
 
-class Clock(Callback):
-    """Writes the time after every step."""
+class Cost(NamedTuple):
+    """Of a step: seconds, and bytes that all processes send; and the most memory of the first process, in MiB."""
+
+    seconds: float
+    sent: float
+    memory: float
+
+
+class Meter:
+    """Notes the time, and the bytes that have gone over the loopback, after every step."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
+        self.sent: list[int] = []
+
+    def note(self) -> None:
+        """A step has ended."""
+        loopback = re.search(r"lo:(.*)", Path("/proc/net/dev").read_text())
+        self.sent.append(int(loopback[1].split()[8]) if loopback else 0)
+        self.times.append(time.perf_counter())
+
+    def write(self, folder: Path, steps: int) -> None:
+        """The medians over these steps, without the first ones, and the memory."""
+        seconds, sent = (median(b - a for a, b in pairwise(values[WARMUP:steps])) for values in (self.times, self.sent))
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        (folder / "cost.json").write_text(json.dumps(Cost(seconds, sent, memory)))
+
+
+class Clock(Callback):
+    """Measures a training of dlrun."""
+
+    def __init__(self) -> None:
+        self.meter = Meter()
 
     def on_step_end(self, trainer: Any) -> None:
         """Note it."""
-        self.times.append(time.perf_counter())
+        self.meter.note()
 
     def on_test_end(self, trainer: Any, metrics: Any, scores: Any) -> None:
         """Write all."""
-        (trainer.folder / "times.json").write_text(json.dumps(self.times))
+        self.meter.write(trainer.folder, len(self.meter.times))
 
 
 def network(kind: str) -> nn.Module:
@@ -102,22 +133,22 @@ def loop(kind: str, steps: int, folder: Path) -> None:
     model = DistributedDataParallel(network(kind))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     sampler: DistributedSampler[int] = DistributedSampler(range(len(images)))  # type: ignore[arg-type]
-    times: list[float] = []
-    while len(times) < steps:
-        sampler.set_epoch(len(times))
+    meter = Meter()
+    while len(meter.times) < steps:
+        sampler.set_epoch(len(meter.times))
         for places in torch.split(torch.tensor(list(sampler)), batch // dist.get_world_size()):
             loss = F.cross_entropy(model(images[places]), targets[places])
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
-            times.append(time.perf_counter())
+            meter.note()
     if dist.get_rank() == 0:
-        (folder / "times.json").write_text(json.dumps(times[:steps]))
+        meter.write(folder, steps)
     dist.destroy_process_group()
 
 
-def measured(command: list[str], count: int, folder: Path) -> float:
-    """The seconds of a step of a command in so many processes."""
+def measured(command: list[str], count: int, folder: Path) -> Cost:
+    """What a step of a command costs in so many processes."""
     torchrun = ["-m", "torch.distributed.run", f"--nproc-per-node={count}", "--standalone"] if count > 1 else []
     threads = {"OMP_NUM_THREADS": str(2 // count)}
     output = subprocess.run(
@@ -125,11 +156,10 @@ def measured(command: list[str], count: int, folder: Path) -> float:
     )
     if output.returncode:
         raise SystemExit(output.stdout + output.stderr)
-    times: list[float] = json.loads((folder / "times.json").read_text())
-    return median(end - begin for begin, end in list(pairwise(times))[WARMUP:])
+    return Cost(*json.loads((folder / "cost.json").read_text()))
 
 
-def by_dlrun(kind: str, steps: int, count: int, overrides: list[str]) -> float:
+def by_dlrun(kind: str, steps: int, count: int, overrides: list[str]) -> Cost:
     batch, channels, size = KINDS[kind]
     data = {"channels": channels, "image_size": size, "batch_size": batch, "num_classes": 10, "val_fraction": 0.1}
     with tempfile.TemporaryDirectory() as folder:
@@ -144,7 +174,7 @@ def by_dlrun(kind: str, steps: int, count: int, overrides: list[str]) -> float:
         return measured(command, count, Path(folder))
 
 
-def by_hand(kind: str, steps: int) -> float:
+def by_hand(kind: str, steps: int) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         options = ["--only", kind, "--steps", str(steps), "--folder", folder]
         return measured(["benchmarks.data_parallel", *options], 2, Path(folder))
@@ -153,18 +183,20 @@ def by_hand(kind: str, steps: int) -> float:
 def compared(kind: str, steps: int, repeats: int) -> bool:
     """Measure and print a network; whether the claim is met."""
     batch = KINDS[kind][0]
-    subjects: dict[str, Callable[[], float]] = {"two processes, by hand": lambda: by_hand(kind, steps)}
+    subjects: dict[str, Callable[[], Cost]] = {"two processes, by hand": lambda: by_hand(kind, steps)}
     for name, (count, overrides) in SUBJECTS.items():
         subjects[name] = lambda count=count, overrides=overrides: by_dlrun(kind, steps, count, overrides)  # type: ignore[misc]
-    samples: dict[str, list[float]] = {name: [] for name in subjects}
+    samples: dict[str, list[Cost]] = {name: [] for name in subjects}
     for _ in range(repeats):
         for name, subject in subjects.items():
             samples[name].append(subject())
-    seconds = {name: median(values) for name, values in samples.items()}
-    table = Table("subject", "ms a step", "images/s", "/ by hand", "/ one process", title=kind)
-    for name, value in seconds.items():
-        ratios = [f"{value / seconds[other]:.2f}" for other in ("two processes, by hand", "one process")]
-        table.add_row(name, f"{1000 * value:.1f}", f"{batch / value:,.0f}", *ratios)
+    costs = {name: Cost(*map(median, zip(*values, strict=True))) for name, values in samples.items()}
+    seconds = {name: cost.seconds for name, cost in costs.items()}
+    table = Table("subject", "ms a step", "images/s", "/ by hand", "/ one process", "MB sent", "MiB", title=kind)
+    for name, cost in costs.items():
+        ratios = [f"{cost.seconds / seconds[other]:.2f}" for other in ("two processes, by hand", "one process")]
+        rate, sent = f"{batch / cost.seconds:,.0f}", f"{cost.sent / 1e6:.2f}"
+        table.add_row(name, f"{1000 * cost.seconds:.1f}", rate, *ratios, sent, f"{cost.memory:,.0f}")
     Console().print(table)
     ratio = seconds["two processes"] / seconds["two processes, by hand"]
     print(f"{kind}: {ratio:.2f} of the loop by hand, claim <= {CLAIM}: {'met' if ratio <= CLAIM else 'NOT MET'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -39,10 +40,8 @@ def test_an_experiment_holds_together(name: str) -> None:
     assert found.header["Source"].split(",")[0].endswith(".txt")
     _, hydra = composed(found.verb, f"experiment={name}")
     swept = {key: str(values).split(",") for key, values in (hydra.sweeper.params or {}).items()}
-    # Every value once: all combinations are composed where the experiment runs.
-    most = max(map(len, swept.values()), default=1)
-    for number in range(most):
-        overrides = [f"{key}={values[number % len(values)]}" for key, values in swept.items()]
+    for point in product(*swept.values()):
+        overrides = [f"{key}={value}" for key, value in zip(swept, point, strict=True)]
         config, _ = composed(found.verb, f"experiment={name}", *overrides)
         config = schema.check(config)
         check_targets(config)
