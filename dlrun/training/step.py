@@ -27,6 +27,15 @@ def parted(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
     return [piece.view(each.shape).to(each.dtype) for piece, each in zip(pieces, like, strict=True)]
 
 
+def alone(mean: Tensor) -> Tensor:
+    """The mean in memory of its own: it is kept for an epoch, and would keep what it shares its memory with.
+
+    That may be a step's gradients, of which it is a piece, or the errors of all pixels: torch's ``mse_loss`` leaves
+    its mean in the place of those.
+    """
+    return mean if mean.untyped_storage().nbytes() == mean.nbytes else mean.clone()
+
+
 @contextmanager
 def without_gradients(net: nn.Module) -> Iterator[None]:
     """Meanwhile what a network computes passes zeros back, through all layers, as other processes may wait there."""
@@ -114,7 +123,7 @@ class Step:
                     found = self._play(player, prepared[0], clock, turn)
                 else:
                     found = self._play_parts(player, optimizer, batches, prepared, clock, turn)
-            means |= {f"{player}_{name}" if player else name: value for name, value in found.items()}
+            means |= {f"{player}_{name}" if player else name: alone(value) for name, value in found.items()}
             self._clip(optimizer, measure)
             self.scaler.step(optimizer)
         self.scaler.update()

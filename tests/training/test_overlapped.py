@@ -90,6 +90,15 @@ def test_gradients_are_those_of_distributed_data_parallel(
             torch.testing.assert_close(ours[name], value, msg=name)
 
 
+def test_means_do_not_keep_the_statistics_of_their_step_in_memory(tmp_path: Path) -> None:
+    def held() -> set[int]:
+        step = made(plain(norm=True))
+        means = step(step.division.cut(batch(6)), Clock(0, training=True), 1.0)
+        return {value.untyped_storage().nbytes() for value in means.values()}
+
+    assert in_processes(2, tmp_path / "two", held) == [{4}, {4}]
+
+
 @pytest.mark.parametrize(("make", "task"), [(Heads, Classification), (plain, Twice)], ids=["heads", "called twice"])
 @pytest.mark.parametrize("count", [2, 3])
 def test_networks_of_any_kind_train_as_in_one_process(

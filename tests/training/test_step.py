@@ -191,6 +191,24 @@ def test_micro_batches_have_the_gradient_and_metrics_of_the_mean_over_all_exampl
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
 
 
+class Distance(Classification):
+    """Whose loss torch leaves in the memory of all its terms."""
+
+    def loss(self, net: Net, batch: Batch, player: str = "") -> Forward:
+        logits = net(batch["image"])
+        return Forward(F.mse_loss(logits, torch.zeros_like(logits)), logits)
+
+
+@pytest.mark.parametrize("sizes", [(8,), (4, 4)], ids=["whole", "in parts"])
+def test_means_do_not_keep_what_they_were_computed_from_in_memory(sizes: tuple[int, ...]) -> None:
+    """They are kept until the epoch ends: as pieces of a step's vector they would hold all of it, step after step."""
+    step = stepped(network(norm=True))
+    step.task = Distance(nn.CrossEntropyLoss(), 3)
+    means = step(batches(*sizes), clock(), 1.0)
+    assert {"loss", "accuracy"} <= set(means)
+    assert {value.untyped_storage().nbytes() for value in means.values()} == {4}
+
+
 def test_with_batch_norm_micro_batches_are_not_the_large_batch() -> None:
     """Each is normalised by its own mean and variance: ``trainer.replicas`` is documented to differ here."""
     parts = batches(4, 4, 4, 4)
