@@ -18,6 +18,7 @@ from dlrun.figure.segmentation import palette, segmentation
 from dlrun.files import write_whole
 from dlrun.model.inference import inference
 from dlrun.run.folder import Run
+from dlrun.task.segmentation import predicted
 from dlrun.trained import Trained
 
 FOLDER = "masks"
@@ -39,7 +40,7 @@ def masks(config: DictConfig, run: Run, trained: Trained, files: list[Path]) -> 
         for found, images in examples.read(files, trained.config):
             interrupt.check()
             with torch.inference_mode(), trained.precision.autocast(), inference(trained.model):
-                predictions = trained.model(images.to(trained.device)).argmax(dim=1).cpu()
+                predictions = predicted(trained.model(images.to(trained.device))).cpu()
             for file, image, numbers in zip(found, images, predictions, strict=True):
                 name = file.stem if names.count(file.stem) == 1 else "-".join(file.with_suffix("").parts[-2:])
                 write_mask(folder / f"{name}.png", numbers, len(trained.classes))
@@ -52,8 +53,8 @@ def masks(config: DictConfig, run: Run, trained: Trained, files: list[Path]) -> 
     console.say(f"{len(rows)} masks in {folder}")
     with build.recorder(trained.config, run.path) as recorder:
         recorder.table("predictions", rows)
-        images, predicted = (torch.stack(list(parts)) for parts in zip(*shown, strict=True))
-        recorder.figure("predictions", segmentation(images, None, predicted, trained.classes))
+        images, masks = (torch.stack(list(parts)) for parts in zip(*shown, strict=True))
+        recorder.figure("predictions", segmentation(images, None, masks, trained.classes))
     return {"images": len(rows), "unreadable": len(files) - len(rows), "classes": trained.classes}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,10 +28,10 @@ class Precision:
             return "bf16" if has_bf16(self.device) else "fp32"
         return self.name
 
-    def autocast(self) -> torch.autocast:
-        """A context in which operations run in this format."""
+    def autocast(self) -> AbstractContextManager[object]:
+        """A context in which operations run in this format; torch's own costs a step as much as a small layer."""
         name = self.resolved
-        return torch.autocast(self.device.type, dtype=TYPES[name], enabled=name != "fp32")
+        return nullcontext() if name == "fp32" else torch.autocast(self.device.type, dtype=TYPES[name])
 
     def scaler(self) -> torch.amp.GradScaler:
         """Gradient scaling, which fp16 needs lest small gradients vanish; in other formats it does nothing."""

@@ -87,11 +87,13 @@ class GAN(Task):
         return {**batch, "noise": torch.randn(len(images), latent, device=images.device, generator=generator)}
 
     def loss(self, net: Net, batch: Batch, player: str = "") -> Forward:
-        """The player's loss, and the samples."""
-        samples = self._generator(net)(batch["noise"])
+        """The player's loss, and the samples, which the discriminator's turn makes and leaves to the generator's."""
+        kept = batch.pop("samples", None)
         if player == "generator":
+            samples = self._generator(net)(batch["noise"]) if kept is None else kept
             logits = net(samples)
             return Forward(F.binary_cross_entropy_with_logits(logits, torch.ones_like(logits)), samples)
+        batch["samples"] = samples = self._generator(net)(batch["noise"])
         images = batch["image"].detach().requires_grad_(self._punishes)
         real, made = net(images), net(samples.detach())
         losses = [

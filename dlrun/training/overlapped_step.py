@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dlrun.dataset.batch import Batch
 from dlrun.task.task import Clock
 from dlrun.training.replica import change
-from dlrun.training.step import Means, Step, parted
+from dlrun.training.step import Means, Step, learning, parted
 from dlrun.training.world import TreeSum, World
 
 BUCKET = 25 * 2**20
@@ -77,9 +77,8 @@ class OverlappedStep(Step):
             replica.begin(seed)
             with nullcontext() if is_mine else replica.left_out():
                 loss, means = self._measured(replica.net, player, batch, counts=weight > 0)
-            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            with added(parameters, self.division.world, at_once=not self.synchronized):
-                torch.autograd.backward(self.scaler.scale(loss * weight))
+            with added(learning(optimizer), self.division.world, at_once=not self.synchronized):
+                self._backward(self.scaler.scale(loss * weight), optimizer)
             return means, replica.changes(examples)
 
 

@@ -74,7 +74,7 @@ class Replica:
                 own.training = other.training
         with torch.no_grad():
             for mine, buffer in zip(self._own.all().values(), self._others.all().values(), strict=True):
-                mine.copy_(buffer)
+                mine.data.copy_(buffer)  # unseen by autograd: one player's turn may go back through another's
         self.generator.manual_seed(seed)
 
     def left_out(self) -> AbstractContextManager[None]:

@@ -38,7 +38,7 @@ class ShardedStep(OverlappedStep):
         with nullcontext() if is_mine else left_out(self.model):
             loss, means = self._measured(self.net, player, batch, counts=weight > 0)
         # Torch takes the mean over the processes. One without a part of a small batch helps to gather, and adds 0.
-        torch.autograd.backward(loss * (weight * self.division.world.size))
+        self._backward(loss * (weight * self.division.world.size), optimizer)
         found = changes(self.buffers.counted(), before, examples)
         with torch.no_grad():
             for name, buffer in self.buffers.counted().items():

@@ -36,6 +36,11 @@ def alone(mean: Tensor) -> Tensor:
     return mean if mean.untyped_storage().nbytes() == mean.nbytes else mean.clone()
 
 
+def learning(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    """The parameters of an optimizer that are not frozen."""
+    return [each for group in optimizer.param_groups for each in group["params"] if each.requires_grad]
+
+
 @contextmanager
 def without_gradients(net: nn.Module) -> Iterator[None]:
     """Meanwhile what a network computes passes zeros back, through all layers, as other processes may wait there."""
@@ -54,8 +59,8 @@ def without_gradients(net: nn.Module) -> Iterator[None]:
 class Step:
     """For each player: gradients of every micro-batch, combined in a fixed order, clipped, and applied.
 
-    Ordinary training has one player, the whole model; a GAN has two, which move in turn. While a player learns, the
-    parameters of the others are frozen. What a micro-batch draws at random follows from (seed, step, its place).
+    Ordinary training has one player, the whole model; a GAN has two, which move in turn. A player's loss leaves
+    gradients in its own parameters alone. What a micro-batch draws at random follows from (seed, step, its place).
 
     Args:
         task: what a batch means.
@@ -118,11 +123,10 @@ class Step:
         means: Means = {}
         for turn, (player, optimizer) in enumerate(self.optimizers.items(), start=1):
             optimizer.zero_grad(set_to_none=True)
-            with self._playing(player):
-                if is_whole:
-                    found = self._play(player, prepared[0], clock, turn)
-                else:
-                    found = self._play_parts(player, optimizer, batches, prepared, clock, turn)
+            if is_whole:
+                found = self._play(player, optimizer, prepared[0], clock, turn)
+            else:
+                found = self._play_parts(player, optimizer, batches, prepared, clock, turn)
             means |= {f"{player}_{name}" if player else name: alone(value) for name, value in found.items()}
             self._clip(optimizer, measure)
             self.scaler.step(optimizer)
@@ -134,12 +138,17 @@ class Step:
         with self.precision.autocast():
             return self.task.prepare(self.net, batch, clock)
 
-    def _play(self, player: str, batch: Batch, clock: Clock, turn: int) -> Means:
+    def _play(self, player: str, optimizer: torch.optim.Optimizer, batch: Batch, clock: Clock, turn: int) -> Means:
         """Leave the player's gradients on a whole batch in its parameters."""
         self.division.seeded(clock.step, 0, turn)
         loss, means = self._measured(self.net, player, batch)
-        torch.autograd.backward(self.scaler.scale(loss))
+        self._backward(self.scaler.scale(loss), optimizer)
         return means
+
+    def _backward(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
+        """Leave the gradients of a loss in the parameters of an optimizer; torch computes no others."""
+        alone = len(self.optimizers) == 1
+        torch.autograd.backward(loss, inputs=None if alone else learning(optimizer))
 
     def _play_parts(
         self,
@@ -154,7 +163,7 @@ class Step:
 
         Gradients, the changes of buffers and the means of a micro-batch are one vector, and the vectors are added.
         """
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        parameters = learning(optimizer)
         shares, mine = self._shares(batches), self.division.mine(len(batches))
         sums = TreeSum()
 
@@ -217,29 +226,13 @@ class Step:
         """Clip the gradients, and measure their norm for clipping or the log."""
         if self.clip_norm or measure:
             self.scaler.unscale_(optimizer)
-            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            parameters = learning(optimizer)
             self.gradient_norm = nn.utils.clip_grad_norm_(parameters, self.clip_norm or math.inf)
 
     def _set_rates(self, factor: float) -> None:
         for player, optimizer in self.optimizers.items():
             for group, rate in zip(optimizer.param_groups, self.rates[player], strict=True):
                 group["lr"] = rate * factor
-
-    @contextmanager
-    def _playing(self, player: str) -> Iterator[None]:
-        """Meanwhile no parameters but the player's ask for gradients."""
-        others = [] if player == "" else self._others(player)
-        for parameter in others:
-            parameter.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for parameter in others:
-                parameter.requires_grad_(True)
-
-    def _others(self, player: str) -> list[nn.Parameter]:
-        own = {id(each) for group in self.optimizers[player].param_groups for each in group["params"]}
-        return [each for each in self.model.parameters() if each.requires_grad and id(each) not in own]
 
     def state_dict(self) -> dict[str, Any]:
         """The optimizers' states, and the scale of the gradients."""
