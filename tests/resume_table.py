@@ -112,14 +112,24 @@ def commands(name: str, folder: str) -> list[list[str]]:
         more.append(f"{values[0]}={values[1].split(',')[0]}")
     if not is_embedded(header.read(name)):
         more += ["trainer.limit_batches=40", "trainer.epochs=3", *(["~expect"] if "~expect" not in more else [])]
-        more += [f"then.{key}={quoted(f'{line} limit=100')}" for key, line in follow_ups(name).items()]
+        more += [f"then.{key}={quoted(f'{line} {shorter(line)}')}" for key, line in follow_ups(name).items()]
     return [["train", f"experiment={name}", *more, f"hydra.run.dir={folder}"]]
 
 
 def follow_ups(name: str) -> dict[str, str]:
     """The verbs that an experiment runs afterwards, as command lines by name."""
     then = OmegaConf.select(OmegaConf.load(header.folder() / f"{name}.yaml"), "then", default={})
-    return {str(key): str(line) for key, line in then.items()}
+    lines = OmegaConf.to_container(then, resolve=False) if then else {}
+    assert isinstance(lines, dict)
+    return {str(key): str(line) for key, line in lines.items()}
+
+
+def shorter(line: str) -> str:
+    """What makes a follow-up short."""
+    verb = line.split()[0]
+    if verb in ("train", "finetune"):
+        return "trainer.limit_batches=40 trainer.epochs=1"
+    return "limit=100" if verb in ("attack", "certify", "evaluate", "explain") and "limit=" not in line else ""
 
 
 def outcome(run: Path) -> dict[str, Any]:

@@ -118,10 +118,10 @@ def points(run: Path) -> dict[str, object]:
 
 
 def points_of(run: Path) -> dict[str, object]:
-    """The points of one entry; of times only that they are there."""
+    """The points of one entry; NaN as a word, for it is not its own equal; of times only that they are there."""
     found = EventAccumulator(str(run), size_guidance={"scalars": 0, "images": 0, "tensors": 0}).Reload()
     scalars = {
-        f"scalar {tag}": [(event.step, None if tag == TIMED else event.value) for event in found.Scalars(tag)]
+        f"scalar {tag}": [(event.step, None if tag == TIMED else number(event.value)) for event in found.Scalars(tag)]
         for tag in found.Tags()["scalars"]
     }
     images = {
@@ -133,6 +133,11 @@ def points_of(run: Path) -> dict[str, object]:
         for tag in found.Tags()["tensors"]
     }
     return {**scalars, **images, **tensors}
+
+
+def number(value: float) -> float | str:
+    """A value that equals itself."""
+    return "nan" if math.isnan(value) else value
 
 
 def written(file: Path, times: int, delay: float) -> Callable[[], bool]:

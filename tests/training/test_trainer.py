@@ -34,6 +34,8 @@ from dlrun.training.phase import Phase, Plan, check_last_batch
 from dlrun.training.step import Step
 from dlrun.training.trainer import Trainer
 
+FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+"""Of the trainers that were made; they go with the process."""
 CPU = torch.device("cpu")
 OPTIONS: dict[str, Any] = {
     "epochs": 2,
@@ -113,7 +115,8 @@ def trainer(
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
     division = Division(chosen.replicas)
     step = Step(task, model, {"": optimizer}, Precision(chosen.precision, CPU), division, chosen.clip_norm)
-    folder = Path(tempfile.mkdtemp())
+    FOLDERS.append(tempfile.TemporaryDirectory())
+    folder = Path(FOLDERS[-1].name)
     made = Trainer(
         plans=[Plan(lambda: Phase(model, data, step))],
         task=task,
