@@ -222,6 +222,31 @@ def test_apgd_looks_at_its_steps_when_the_paper_says() -> None:
     assert sorted(APGD(0.1, steps=100).looks()) == [22, 41, 58, 70, 80, 87, 93, 99]
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_auto_hands_its_settings_to_its_members(norm: Any) -> None:
+    auto = Auto([0.1, 0.2], norm, steps=7, queries=11, target=3)
+    assert (auto.norm, auto.target, auto.eps) == (norm, 3, 0.2)
+    first, second, *queried = auto.members
+    assert isinstance(first, APGD)
+    assert isinstance(second, APGD)
+    assert [first.loss, second.loss] == ["cross_entropy", "dlr"]
+    assert (first.steps, second.steps) == (7, 7)
+    assert [type(each) for each in queried] == ([Square] if norm == "linf" else [])
+    assert all((each.norm, each.target, each.radii) == (norm, 3, auto.radii) for each in auto.members)
+
+
+def test_noise_in_a_euclidean_ball_is_uniform_in_its_volume() -> None:
+    """The share of a ball of d dimensions within t of its radius is t^d; in every direction alike."""
+    torch.manual_seed(0)
+    centre = torch.full((4000, 1, 1, 3), 0.5)
+    change = L2(centre, 0.2).noisy() - centre
+    radius = length(change) / 0.2
+    assert float(radius.max()) <= 1 + 1e-5
+    for share in (0.3, 0.6, 0.9):
+        assert float((radius <= share).float().mean()) == pytest.approx(share**3, abs=0.03)
+    assert float(change.mean(0).abs().max()) < 0.01
+
+
 def test_a_targeted_attack_reaches_its_class() -> None:
     pixels, targets = images(60)
     seen = model()(PGD(0.1, target=3)(model(), pixels, targets)).argmax(1)

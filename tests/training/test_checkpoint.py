@@ -76,6 +76,20 @@ def test_weights_of_a_best_epoch_that_is_taken_back_are_those_of_the_last_good_c
     assert (found["epoch"], found["step"], found["metrics"]) == (1, 10, {})
 
 
+def test_a_best_epoch_that_ended_with_the_step_that_failed_is_taken_back(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path, state(10))
+    checkpoint.write(tmp_path, {**state(15), "best": best(13)})
+    checkpoint.take_back(tmp_path, 13)
+    assert steps(tmp_path) == {"best": 10, "last": 10}
+
+
+def test_without_a_best_epoch_the_checkpoints_alone_are_taken_back(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path, state(10))
+    checkpoint.write(tmp_path, state(15))
+    checkpoint.take_back(tmp_path, 13)
+    assert steps(tmp_path) == {"last": 10}
+
+
 def test_nothing_saved_is_nothing_taken_back(tmp_path: Path) -> None:
     checkpoint.take_back(tmp_path, 1)
     assert steps(tmp_path) == {}

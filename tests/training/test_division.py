@@ -134,6 +134,17 @@ def test_dropout_of_a_copy_drops_the_share_that_it_should(kind: type[nn.Module],
     assert torch.equal(layer.eval()(torch.ones(shape)), torch.ones(shape))
 
 
+def test_dropout_of_a_copy_at_its_ends_and_by_the_pixel() -> None:
+    def drop(share: float) -> Tensor:
+        layer = Replica(nn.Sequential(nn.Dropout(share), nn.Linear(3, 3))).model[0].train()  # type: ignore[index]
+        found: Tensor = layer(torch.ones(20, 5, 4, 4))
+        return found
+
+    assert torch.equal(drop(0), torch.ones(20, 5, 4, 4))
+    assert torch.equal(drop(1), torch.zeros(20, 5, 4, 4))
+    assert not torch.equal((half := drop(0.5)).amax((2, 3)), half.amin((2, 3)))
+
+
 @pytest.mark.parametrize(("examples", "sizes"), [(18, [4, 4, 4, 3, 3]), (9, [3, 2, 2, 2]), (3, [3]), (1, [1])])
 def test_a_batch_is_cut_evenly_and_no_part_has_one_example(examples: int, sizes: list[int]) -> None:
     given, parts = batch(examples), Division(5).cut(batch(examples))
