@@ -12,6 +12,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from dlrun import build, paths
+from dlrun.callback.generated import Generated
 from dlrun.command.verbs import VERBS
 from dlrun.config import compose as _front  # noqa: F401  (its resolver `pick` is in the experiments)
 from dlrun.config import schema
@@ -54,3 +55,8 @@ def test_an_experiment_holds_together(name: str) -> None:
         for node in config.callback.values():
             names += get_object(node._target_).metric_names if node is not None else ()
         expect.check_names(config.expect, names, config.get("then") or {})
+
+
+def test_the_gan_on_mnist_is_drawn_after_every_epoch_that_the_slides_show() -> None:
+    """It takes over what its small twin has, which trains for a shorter time."""
+    assert composed("train", "experiment=gan")[0].trainer.epochs >= max(Generated().epochs) == 20
