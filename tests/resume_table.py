@@ -111,7 +111,8 @@ def commands(name: str, folder: str) -> list[list[str]]:
     for values in re.findall(r"^      ([\w.]+): (\S+)", text, re.M) if more else ():
         more.append(f"{values[0]}={values[1].split(',')[0]}")
     if not is_embedded(header.read(name)):
-        more += ["trainer.limit_batches=40", "trainer.epochs=3", *(["~expect"] if "~expect" not in more else [])]
+        length = "trainer.steps=120" if re.search(r"^  steps: ", text, re.M) else "trainer.epochs=3"
+        more += ["trainer.limit_batches=40", length, *(["~expect"] if "~expect" not in more else [])]
         more += [f"then.{key}={quoted(f'{line} {shorter(line)}')}" for key, line in follow_ups(name).items()]
     return [["train", f"experiment={name}", *more, f"hydra.run.dir={folder}"]]
 
@@ -128,7 +129,7 @@ def shorter(line: str) -> str:
     """What makes a follow-up short."""
     verb = line.split()[0]
     if verb in ("train", "finetune"):
-        return "trainer.limit_batches=40 trainer.epochs=1"
+        return f"trainer.limit_batches=40 {'trainer.steps=40' if 'trainer.steps=' in line else 'trainer.epochs=1'}"
     return "limit=100" if verb in ("attack", "certify", "evaluate", "explain") and "limit=" not in line else ""
 
 
