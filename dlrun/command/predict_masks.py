@@ -53,8 +53,8 @@ def masks(config: DictConfig, run: Run, trained: Trained, files: list[Path]) -> 
     console.say(f"{len(rows)} masks in {folder}")
     with build.recorder(trained.config, run.path) as recorder:
         recorder.table("predictions", rows)
-        images, masks = (torch.stack(list(parts)) for parts in zip(*shown, strict=True))
-        recorder.figure("predictions", segmentation(images, None, masks, trained.classes))
+        images, numbers = (torch.stack(list(parts)) for parts in zip(*shown, strict=True))
+        recorder.figure("predictions", segmentation(images, None, numbers, trained.classes))
     return {"images": len(rows), "unreadable": len(files) - len(rows), "classes": trained.classes}
 
 

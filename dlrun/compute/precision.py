@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,10 +27,10 @@ class Precision:
             return "bf16" if has_bf16(self.device) else "fp32"
         return self.name
 
-    def autocast(self) -> AbstractContextManager[object]:
-        """A context in which operations run in this format; torch's own costs a step as much as a small layer."""
+    def autocast(self) -> torch.autocast:
+        """A context in which operations run in this format."""
         name = self.resolved
-        return nullcontext() if name == "fp32" else torch.autocast(self.device.type, dtype=TYPES[name])
+        return torch.autocast(self.device.type, dtype=TYPES[name], enabled=name != "fp32")
 
     def scaler(self) -> torch.amp.GradScaler:
         """Gradient scaling, which fp16 needs lest small gradients vanish; in other formats it does nothing."""

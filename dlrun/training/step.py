@@ -147,8 +147,8 @@ class Step:
 
     def _backward(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
         """Leave the gradients of a loss in the parameters of an optimizer; torch computes no others."""
-        alone = len(self.optimizers) == 1
-        torch.autograd.backward(loss, inputs=None if alone else learning(optimizer))
+        several = len(self.optimizers) > 1
+        torch.autograd.backward(loss, inputs=learning(optimizer) if several else None)
 
     def _play_parts(
         self,
