@@ -138,4 +138,4 @@ def _bars(right: dict[str, dict[str, float]]) -> Figure:
 
 def _digits(tests: dict[str, Tensor]) -> Figure:
     row: list[Tile | None] = [Tile(picture(images[0]), name) for name, images in tests.items()]
-    return tiles("The digits that were tested on; those to learn from are as the first", [row])
+    return tiles("Digits to test on; the training had only digits like the first", [row])
