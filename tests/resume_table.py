@@ -1,10 +1,11 @@
 """Every kind of training, left alone and killed three times at random moments: is the end the same to the bit?
 
-    python -m tests.resume_table [NAME ...]
+    python -m tests.resume_table [NAME ...] [KEY=VALUE ...]
 
 Prints a row for each, and exits with 1 if one differs. The names are those of CASES and of the experiments; without
 any, all that need no data from outside are tried, and with DLRUN_DATA set those on MNIST too: three epochs of 40
-batches, and what follows them on 100 images.
+batches, and what follows them on 100 images. The overrides go to every training; on a GPU the bits are the same only
+with ``trainer.deterministic=true``.
 """
 
 from __future__ import annotations
@@ -83,6 +84,8 @@ CASES: dict[str, list[str]] = {
 QUICK = ("initialised", "finetune, unfrozen", "then")
 """What the gate tries."""
 KILLS = 3
+MORE = [argument for argument in sys.argv[1:] if "=" in argument]
+"""Overrides for every training."""
 PROGRESS = multiprocessing.RawValue("L", 0)
 """Hooks that the training of a child has called: without a lock, which a killed child would keep."""
 
@@ -102,10 +105,10 @@ class Row:
 def commands(name: str, folder: str) -> list[list[str]]:
     """The command lines of a case, one after the other in a folder."""
     if name == "extended twice":
-        first = [*CASES[name], f"hydra.run.dir={folder}"]
+        first = [*CASES[name], *MORE, f"hydra.run.dir={folder}"]
         return [first, *(["train", f"run={folder}", f"trainer.epochs={epochs}"] for epochs in (4, 6))]
     if name in CASES:
-        return [[*CASES[name], f"hydra.run.dir={folder}"]]
+        return [[*CASES[name], *MORE, f"hydra.run.dir={folder}"]]
     text = (header.folder() / f"{name}.yaml").read_text()
     more = ["hydra.mode=RUN", "~expect"] if "MULTIRUN" in text else []
     for values in re.findall(r"^      ([\w.]+): (\S+)", text, re.M) if more else ():
@@ -114,7 +117,7 @@ def commands(name: str, folder: str) -> list[list[str]]:
         length = "trainer.steps=120" if re.search(r"^  steps: ", text, re.M) else "trainer.epochs=3"
         more += ["trainer.limit_batches=40", length, *(["~expect"] if "~expect" not in more else [])]
         more += [f"then.{key}={quoted(f'{line} {shorter(line)}')}" for key, line in follow_ups(name).items()]
-    return [["train", f"experiment={name}", *more, f"hydra.run.dir={folder}"]]
+    return [[header.read(name).verb, f"experiment={name}", *more, *MORE, f"hydra.run.dir={folder}"]]
 
 
 def follow_ups(name: str) -> dict[str, str]:
@@ -129,7 +132,8 @@ def shorter(line: str) -> str:
     """What makes a follow-up short."""
     verb = line.split()[0]
     if verb in ("train", "finetune"):
-        return f"trainer.limit_batches=40 {'trainer.steps=40' if 'trainer.steps=' in line else 'trainer.epochs=1'}"
+        length = "trainer.steps=40" if "trainer.steps=" in line else "trainer.epochs=1"
+        return " ".join(["trainer.limit_batches=40", length, *MORE])
     return "limit=100" if verb in ("attack", "certify", "evaluate", "explain") and "limit=" not in line else ""
 
 
@@ -211,11 +215,11 @@ def reached(hooks: float, delay: float) -> Callable[[], bool]:
 
 def main() -> int:
     """Try the cases named on the command line; the exit status."""
-    trainings = [name for name in header.names() if header.read(name).verb == "train"]
+    trainings = [name for name in header.names() if header.read(name).verb in ("train", "finetune")]
     has_data = bool(os.environ.get("DLRUN_DATA"))
     if not has_data:
         trainings = [name for name in trainings if is_embedded(header.read(name))]
-    chosen = sys.argv[1:] or [*CASES, *trainings]
+    chosen = [name for name in sys.argv[1:] if name not in MORE] or [*CASES, *trainings]
     count_hooks()
     failed = 0
     print("| training | kills that met it at work | seconds | end |\n| --- | --- | --- | --- |", flush=True)
