@@ -8,8 +8,8 @@ Batches of 128, SGD (learning rate 0.05, momentum 0.9), fp32, on the GPU if ther
   (the better of 0 and 2 worker processes), and as *Lightning's* Trainer with the same loader;
 - the peak memory of a run of dlrun is at most 1.3 times that of a script with the floor's loop; the same on the GPU.
 
-All subjects take turns in one process. The seconds of a subject are the median of its epochs after the first, and of
-these the median over the repeats. Memory is measured first, each subject in a process of its own.
+All subjects take turns in one process. The seconds of a subject are the least of all its epochs but the first of each
+turn: other work on the machine only adds to them. Memory is measured first, each subject in a process of its own.
 
     python -m benchmarks.train_mnist [--epochs 4] [--repeats 3]
 
@@ -36,7 +36,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -172,7 +171,7 @@ def epoch_seconds(epochs: int, repeats: int) -> dict[str, float]:
     samples: dict[str, list[float]] = {}
 
     def measure(name: str, subject: Callable[[int], list[float]]) -> float:
-        seconds = median(end - start for start, end in list(pairwise(subject(epochs)))[1:])
+        seconds = min(end - start for start, end in list(pairwise(subject(epochs)))[1:])
         samples.setdefault(name, []).append(seconds)
         return seconds
 
@@ -182,7 +181,7 @@ def epoch_seconds(epochs: int, repeats: int) -> dict[str, float]:
         times = {workers: measure(f"usual, {workers} workers", partial(usual, workers=workers)) for workers in (0, 2)}
         if importlib.util.find_spec("lightning"):
             measure("lightning", partial(lightning, workers=min(times, key=times.__getitem__)))
-    seconds = {name: median(values) for name, values in samples.items()}
+    seconds = {name: min(values) for name, values in samples.items()}
     seconds["usual"] = min(seconds[f"usual, {workers} workers"] for workers in (0, 2))
     return seconds
 

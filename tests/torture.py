@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,7 +82,10 @@ def attempt(
             cli.main()
         except SystemExit as end:
             status = int(end.code or 0)
+        except BaseException:
+            traceback.print_exc()
         finally:
+            sys.stdout.flush()
             os._exit(status)
     send = os.killpg if signum == signal.SIGKILL and whole_group else os.kill
     ended = threading.Event()

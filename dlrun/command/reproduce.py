@@ -52,18 +52,21 @@ def main(config: DictConfig, run: Run) -> dict[str, Any]:
         (folder / paths.ASIDE).touch()  # none of these runs is run=last
     began = time.time()
     for number, found in enumerate(chosen, 1):
-        part = f"{number} {len(chosen)} {began}"
-        outcomes.append(reproduce(found, folder / found.name, config.fresh, part))
+        part, own = f"{number} {len(chosen)} {began}", folder / found.name
+        reason = "" if config.experiments or own.exists() else found.header.get(experiment.ONLY_BY_NAME, "")
+        outcomes.append(Outcome(found, own, left_out=reason) if reason else reproduce(found, own, config.fresh, part))
         report.write(outcomes[-1:], run.path / REPORT)
     rows = [row for outcome in outcomes for row in outcome.rows]
+    verdicts = [row[5] for row in rows if row[5] != report.NOT_RUN]
     table = Table(*report.COLUMNS)
     for row in rows:
         table.add_row(*row)
     console.say(table, f"report: {run.path / REPORT / report.TABLE}")
     if config.report is not None:
         report.write(outcomes, Path(config.report))
-    not_met = sum(row[5] != "met" for row in rows)
-    return {"metrics": {"experiments": len(outcomes), "claims": len(rows), "not_met": not_met}}
+    ran = sum(not outcome.left_out for outcome in outcomes)
+    not_met = sum(verdict != "met" for verdict in verdicts)
+    return {"metrics": {"experiments": ran, "claims": len(verdicts), "not_met": not_met}}
 
 
 def choose(patterns: list[str] | None) -> list[Experiment]:

@@ -11,7 +11,9 @@ from omegaconf import OmegaConf
 
 from dlrun import paths
 
-FIELDS = ("Source", "Look at", "Command", "Cost", "Expected")
+ONLY_BY_NAME = "Only by name"
+"""The field of what runs when it is named and at no other time, such as what takes days; it says why."""
+FIELDS = ("Source", "Look at", "Command", "Cost", ONLY_BY_NAME, "Expected")
 OF_LESSONS = ("Source", "Look at", "Cost")
 """The fields of a lesson's header."""
 GROUPS = ("experiment", "lesson")

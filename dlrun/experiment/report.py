@@ -18,6 +18,8 @@ from dlrun.files import write_whole
 
 TABLE, PAGE, FIGURES = "README.md", "figures.md", "figures"
 COLUMNS = ("experiment", "job", "metric", "claimed", "measured", "", "seconds")
+NOT_RUN = "not run"
+"""In place of met or NOT MET."""
 COLORS = 256
 """Of a figure in the report: what a palette holds; plots look the same, photos nearly so."""
 OF_ANY = ("curves", "samples", "most_wrong", "confusion_matrix")
@@ -33,11 +35,15 @@ class Outcome:
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     """``result.json`` by job; a run that is no sweep has one, called ''."""
     error: str = ""
+    left_out: str = ""
+    """Why it did not run."""
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
         """A row for each claim, or for the reason why there is none."""
         name = self.experiment.name
+        if self.left_out:
+            return [(name, "", "", "", self.left_out, NOT_RUN, "")]
         rows: list[tuple[str, ...]] = []
         for job, result in self.results.items():
             device = result.get("environment", {}).get("device", "cpu")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from dlrun import paths
 from dlrun.command.reproduce import choose, is_embedded
 from dlrun.experiment import header
@@ -20,6 +22,17 @@ def test_the_report_says_what_is_claimed_and_measured_and_a_second_run_runs_noth
     assert (Path("runs/experiments") / paths.ASIDE).is_file()
     assert dlrun("reproduce", "dense*").status == 0
     assert before == {file: file.stat().st_mtime_ns for file in Path("runs/experiments").rglob("*")}
+
+
+def test_what_takes_days_runs_only_by_name(dlrun: Dlrun, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [header.read(name) for name in ("convmixer_published", "dense_layer")]
+    monkeypatch.setattr("dlrun.command.reproduce.choose", lambda patterns: found)
+    assert dlrun("reproduce", "all=true", "report=here").status == 0
+    table = Path("here/README.md").read_text()
+    reason = "it takes half an hour on a GPU and days on two cores"
+    assert f"| convmixer_published |  |  |  | {reason} | not run |  |" in table
+    assert result(only_run(Path("runs/reproduce")))["metrics"] == {"experiments": 1, "claims": 2, "not_met": 0}
+    assert not Path("runs/experiments/convmixer_published").exists()
 
 
 def test_an_unknown_experiment_is_refused(dlrun: Dlrun) -> None:
