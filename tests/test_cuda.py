@@ -118,6 +118,11 @@ def test_every_way_to_be_faster_learns(dlrun: Dlrun, option: str) -> None:
     assert result(only_run(Path("runs/train")))["metrics"]["test/accuracy"] > 0.8
 
 
+def test_a_quick_look_at_a_training_without_validation(dlrun: Dlrun) -> None:
+    ended = dlrun("train", *SMALL, "trainer.epochs=1", "trainer.limit_batches=2", "dataset.val_fraction=0")
+    assert ended.status == 0, ended.err
+
+
 def test_every_verb_works_on_the_gpu_and_says_what_the_cpu_says(dlrun: Dlrun) -> None:
     assert dlrun("train", *EXACT, "trainer.epochs=4", "hydra.run.dir=run").status == 0
     found = {}

@@ -65,10 +65,15 @@ class Loader:
     sampling: Sampling = None
 
     def __post_init__(self) -> None:
-        if self.in_memory and len(self.source):
+        if self.on_device:
             self.source = in_memory(self.source, self.device)
         if self.split_size is None:
             self.numbers, self.split_size = torch.arange(len(self.source)), len(self.source)
+
+    @property
+    def on_device(self) -> bool:
+        """Whether the examples lie on the device; there is nothing to move where there are none."""
+        return self.in_memory and len(self.source) > 0
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -89,7 +94,7 @@ class Loader:
     def part(self, count: int) -> Self:
         """The loader of so many of the examples, of every class in its proportion; see :func:`source.part`."""
         chosen = part(labels(self.source), len(self.source), count)
-        source = self.source.subset(chosen.to(self.device) if self.in_memory else chosen)
+        source = self.source.subset(chosen.to(self.device) if self.on_device else chosen)
         return replace(self, source=source, numbers=self.numbers[chosen])
 
     def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:

@@ -159,6 +159,19 @@ def test_an_empty_split_of_files_has_no_batches(in_memory: bool) -> None:
     assert list(empty.epoch()) == []
 
 
+def test_a_part_of_an_empty_split_is_asked_for_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    nothing = source().subset(torch.zeros(0, dtype=torch.int64))
+
+    def subset(self: TensorSource, indices: Tensor) -> TensorSource:
+        asked.append(indices.device.type)
+        return self
+
+    monkeypatch.setattr(TensorSource, "subset", subset)
+    assert len(loader(source=nothing, device=torch.device("meta")).part(5)) == 0
+    assert asked == ["cpu"]  # indices on a GPU are refused by values that are not there
+
+
 class Broken(TensorSource):
     """A source that fails, and says so in several lines."""
 
