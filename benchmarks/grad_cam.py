@@ -6,9 +6,9 @@ The claims, for the map of each image's most probable class in the last feature 
 - its maps are captum's to 1e-4 (both with a maximum of 1);
 - its peak memory is no higher than captum's.
 
-The first claim is not met on the processor that it was tried on (two cores with AVX-512): 1.45 to 1.50 times captum,
-and 4.4 times pytorch-grad-cam. There oneDNN's convolutions are 97% of dlrun's time, at 320 GFLOP/s: the whole forward
-pass, which all three have to make, leaves no more to save in fp32.
+The first claim is not met on the processors that it was tried on (two cores with AVX-512): 1.12 to 1.50 times captum,
+and 3.4 to 4.4 times pytorch-grad-cam. There oneDNN's convolutions are 97% of dlrun's time, at 320 GFLOP/s: the whole
+forward pass, which all three have to make, leaves no more to save in fp32.
 
 All subjects take turns in one process, on the same random weights, after one pass each that is not counted; the figure
 is the median. Memory is that of a process of its own.
