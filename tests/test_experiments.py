@@ -36,7 +36,7 @@ def composed(verb: str, *overrides: str) -> tuple[DictConfig, Any]:
 def test_an_experiment_holds_together(name: str) -> None:
     found = experiment.read(name)
     assert found.title.endswith(".")
-    assert set(found.header) == set(experiment.FIELDS)
+    assert set(found.header) - {experiment.ONLY_BY_NAME} == set(experiment.FIELDS)
     assert found.header["Command"] == f"dlrun {found.verb} experiment={name}"
     assert found.header["Source"].split(",")[0].endswith(".txt")
     _, hydra = composed(found.verb, f"experiment={name}")

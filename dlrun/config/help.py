@@ -153,7 +153,9 @@ def experiments() -> str:
     from dlrun.experiment import header
 
     found = [header.read(name) for name in header.names()]
-    lines = [f"  {each.name:<20} {each.header.get('Cost', ''):<32} {each.title}" for each in found]
+    rows = [(each.name, each.header.get("Cost", "").split(";")[0], each.title) for each in found]
+    name, cost, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = [f"  {row[0]:<{name}}  {row[1]:<{cost}}  {row[2]}" for row in rows]
     return "\n".join([
         f"{len(found)} experiments, each with what it takes on a laptop; nothing was started.",
         "",

@@ -11,9 +11,10 @@ from omegaconf import OmegaConf
 
 from dlrun import paths
 
+FIELDS = ("Source", "Look at", "Command", "Cost", "Expected")
+"""The fields of an experiment's header."""
 ONLY_BY_NAME = "Only by name"
-"""The field of what runs when it is named and at no other time, such as what takes days; it says why."""
-FIELDS = ("Source", "Look at", "Command", "Cost", ONLY_BY_NAME, "Expected")
+"""One more, of what runs when it is named and at no other time, such as what takes days; it says why."""
 OF_LESSONS = ("Source", "Look at", "Cost")
 """The fields of a lesson's header."""
 GROUPS = ("experiment", "lesson")
@@ -28,7 +29,7 @@ class Experiment:
     title: str
     """The first line of its header."""
     header: dict[str, str]
-    """The text of each of :data:`FIELDS`."""
+    """The text of each of :data:`FIELDS`, and of :data:`ONLY_BY_NAME`."""
     verb: str
     """The verb that runs it: of an experiment train, unless the file says another."""
     group: str = "experiment"
@@ -69,8 +70,9 @@ def read(name: str, group: str = "experiment") -> Experiment:
     lines = [line.removeprefix("#").strip() for line in re.match(r"(#.*\n)*", text)[0].splitlines()]  # type: ignore[index]
     comment = "\n".join(lines[1:])
     header = {}
-    for field in FIELDS:
-        found = re.search(rf"^{field}: ((?:.|\n)*?)(?=\n(?:{'|'.join(FIELDS)}): |\Z)", comment, re.M)
+    fields = (*FIELDS, ONLY_BY_NAME)
+    for field in fields:
+        found = re.search(rf"^{field}: ((?:.|\n)*?)(?=\n(?:{'|'.join(fields)}): |\Z)", comment, re.M)
         if found:
             header[field] = " ".join(found[1].split())
     config = OmegaConf.load(folder(group) / f"{name}.yaml")

@@ -29,7 +29,7 @@ def test_what_takes_days_runs_only_by_name(dlrun: Dlrun, monkeypatch: pytest.Mon
     monkeypatch.setattr("dlrun.command.reproduce.choose", lambda patterns: found)
     assert dlrun("reproduce", "all=true", "report=here").status == 0
     table = Path("here/README.md").read_text()
-    reason = "it takes half an hour on a GPU and days on two cores"
+    reason = "it takes days on two cores, half an hour on a GPU"
     assert f"| convmixer_published |  |  |  | {reason} | not run |  |" in table
     assert result(only_run(Path("runs/reproduce")))["metrics"] == {"experiments": 1, "claims": 2, "not_met": 0}
     assert not Path("runs/experiments/convmixer_published").exists()
