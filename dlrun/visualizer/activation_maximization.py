@@ -150,6 +150,7 @@ class ActivationMaximization(Visualizer):
                 torch.autograd.backward(self.tv * _total_variation(picture) - activations.sum())
                 optimizer.step()
                 with torch.no_grad():
+                    _unstick(variable)
                     self._regularize(variable, mean, step)
             final = image().detach()
         return final, torch.stack(values), torch.stack(film) if film else final.new_empty(0)
@@ -211,6 +212,14 @@ class ActivationMaximization(Visualizer):
         if beyond:
             raise UserError(f"visualizer.units={beyond[0]}: no such unit; expected 0 to {available - 1}")
         return self.units
+
+
+def _unstick(images: Tensor) -> None:
+    """Move images (or spectra) without any gradient at random: every ReLU on their way may be off where they start."""
+    assert images.grad is not None
+    stuck = images.grad.flatten(1).abs().amax(dim=1) == 0
+    if stuck.any():
+        images[stuck] += 0.1 * torch.randn(images.shape).to(images.device)[stuck]
 
 
 def _total_variation(images: Tensor) -> Tensor:

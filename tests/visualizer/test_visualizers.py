@@ -54,6 +54,20 @@ def test_in_the_spectrum_it_comes_to_the_same_colours() -> None:
     assert float(images.max()) <= 1
 
 
+@pytest.mark.parametrize("fourier", [False, True])
+def test_an_image_leaves_the_start_where_every_relu_is_off(fourier: bool) -> None:
+    model, white = linear(), torch.ones(1, 1, 6, 6)
+    dense = nn.Linear(36, 2)
+    nn.init.ones_(dense.weight)
+    nn.init.constant_(dense.bias, -1.0)  # of 36 pixels of 0 on the normalised scale, and a little noise
+    model.network = nn.Sequential(nn.Flatten(), dense, nn.ReLU())
+    options = PLAIN | {"fourier": fourier, "steps": 300, "lr": 0.2 if fourier else 0.05}
+    torch.manual_seed(0)
+    _, values, _ = ActivationMaximization(**options).ascend(model, (1, 6, 6), None, [0, 1])
+    assert bool((values[0] == 0).all())
+    assert bool((values[-1] > 0.8 * model(white)[0]).all())
+
+
 @pytest.mark.parametrize(
     ("option", "value", "measure"),
     [
