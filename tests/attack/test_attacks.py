@@ -232,6 +232,7 @@ def test_auto_hands_its_settings_to_its_members(norm: Any) -> None:
     assert [first.loss, second.loss] == ["cross_entropy", "dlr"]
     assert (first.steps, second.steps) == (7, 7)
     assert [type(each) for each in queried] == ([Square] if norm == "linf" else [])
+    assert all(isinstance(each, Square) and each.limit == 11 for each in queried)
     assert all((each.norm, each.target, each.radii) == (norm, 3, auto.radii) for each in auto.members)
 
 
@@ -245,6 +246,15 @@ def test_noise_in_a_euclidean_ball_is_uniform_in_its_volume() -> None:
     for share in (0.3, 0.6, 0.9):
         assert float((radius <= share).float().mean()) == pytest.approx(share**3, abs=0.03)
     assert float(change.mean(0).abs().max()) < 0.01
+
+
+def test_noise_around_one_image_lies_in_its_ball() -> None:
+    centre = torch.full((1, 1, 2, 2), 0.5)
+    assert 0 < float(length(L2(centre, 0.2).noisy() - centre)) <= 0.2 + 1e-6
+
+
+def test_one_step_and_one_restart_are_the_least() -> None:
+    assert (APGD(0.1, steps=1).steps, APGD(0.1, restarts=1).restarts) == (1, 1)
 
 
 def test_a_targeted_attack_reaches_its_class() -> None:

@@ -39,6 +39,13 @@ def test_scores_are_scikit_learns_in_the_datas_units() -> None:
     assert metrics["loss"] == pytest.approx(nn.functional.mse_loss(outputs, scaled).item(), rel=1e-5)
 
 
+def test_the_error_of_a_batch_is_in_the_datas_units() -> None:
+    """A prediction of 0.5 means 10 + 4 * 0.5 = 12, which is 3 away from 15."""
+    outputs, batch = torch.tensor([[0.5]]), {"target": torch.tensor([[15.0]])}
+    assert Regression(nn.MSELoss(), 1, mean=[10.0], std=[4.0]).batch_metrics(outputs, batch)["mse"] == 9.0
+    assert Regression(nn.MSELoss(), 1).batch_metrics(outputs, batch)["mse"] == 14.5**2
+
+
 def test_a_linear_training_comes_to_least_squares(dlrun: Dlrun) -> None:
     line = ("dataset=function", "dataset.source.function=line", "dataset.source.noise=0.5", "dataset.batch_size=200")
     whole = ("dataset.val_fraction=0", "scheduler=constant", "trainer.epochs=60", *QUIET, "hydra.run.dir=run")
