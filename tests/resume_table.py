@@ -215,7 +215,8 @@ def reached(hooks: float, delay: float) -> Callable[[], bool]:
 
 def main() -> int:
     """Try the cases named on the command line; the exit status."""
-    trainings = [name for name in header.names() if header.read(name).verb in ("train", "finetune")]
+    known = [found for found in map(header.read, header.names()) if header.ONLY_BY_NAME not in found.header]
+    trainings = [found.name for found in known if found.verb in ("train", "finetune")]
     has_data = bool(os.environ.get("DLRUN_DATA"))
     if not has_data:
         trainings = [name for name in trainings if is_embedded(header.read(name))]

@@ -59,12 +59,15 @@ class Outcome:
 def write(outcomes: Sequence[Outcome], folder: Path) -> None:
     """Write a report, or bring these experiments up to date in the one that the folder holds.
 
-    Rows and figures of other experiments stay as they are, unless there is no experiment or lesson of that name.
+    Rows and figures of other experiments stay as they are, unless there is no experiment or lesson of that name; so do
+    those of one that was measured before and is left out now.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    old = old_rows(folder / TABLE)
+    outcomes = [outcome for outcome in outcomes if not outcome.left_out or outcome.experiment.name not in old]
     rows = {outcome.experiment.name: [line(row) for row in outcome.rows] for outcome in outcomes}
     title = f"# Claimed and measured\n\nWritten by `dlrun reproduce`; the figures are in [{PAGE}]({PAGE}).\n\n"
-    table = [line(COLUMNS), line(("---",) * len(COLUMNS)), *merged(old_rows(folder / TABLE), rows)]
+    table = [line(COLUMNS), line(("---",) * len(COLUMNS)), *merged(old, rows)]
     write_whole(folder / TABLE, title + "\n".join(table) + "\n")
     sections = {outcome.experiment.name: section(outcome, folder / FIGURES) for outcome in outcomes}
     page = ["# Figures of experiments and lessons", "", *merged(old_sections(folder / PAGE), sections)]

@@ -33,6 +33,10 @@ def test_what_takes_days_runs_only_by_name(dlrun: Dlrun, monkeypatch: pytest.Mon
     assert f"| convmixer_published |  |  |  | {reason} | not run |  |" in table
     assert result(only_run(Path("runs/reproduce")))["metrics"] == {"experiments": 1, "claims": 2, "not_met": 0}
     assert not Path("runs/experiments/convmixer_published").exists()
+    measured = table.replace(f" | {reason} | not run |", " | 0.9 | met |")
+    Path("here/README.md").write_text(measured)
+    assert dlrun("reproduce", "all=true", "report=here").status == 0
+    assert Path("here/README.md").read_text() == measured
 
 
 def test_an_unknown_experiment_is_refused(dlrun: Dlrun) -> None:
