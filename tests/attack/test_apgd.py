@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from dlrun.attack.apgd import APGD
 from dlrun.attack.attack import Attack
+from dlrun.attack.auto import Auto
 from dlrun.attack.ball import L2, LInf
 from dlrun.attack.checks import _looks
 from dlrun.attack.fgsm import FGSM
@@ -102,6 +103,10 @@ def test_looks_at_the_model_for_each_image(attack: Attack, looks: int) -> None:
     assert victim.queries == 10 * looks
     if isinstance(attack, (APGD, Square)):  # what the self-checks reckon with
         assert _looks(attack) == looks
+
+
+def test_the_self_checks_reckon_with_each_member_of_auto_and_a_look_between() -> None:
+    assert _looks(Auto(0.02, steps=7, queries=9)) == 2 * (7 + 1 + 1) + 9 + 1
 
 
 def test_the_first_square_may_be_the_whole_image() -> None:

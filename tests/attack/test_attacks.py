@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from dlrun.attack.apgd import APGD
 from dlrun.attack.attack import Attack
 from dlrun.attack.auto import Auto
-from dlrun.attack.ball import L2, LInf, length
+from dlrun.attack.ball import L2, LInf, largest, length
 from dlrun.attack.fgsm import FGSM
 from dlrun.attack.objective import dlr, margin
 from dlrun.attack.pgd import PGD
@@ -236,6 +236,33 @@ def test_auto_hands_its_settings_to_its_members(norm: Any) -> None:
     assert all((each.norm, each.target, each.radii) == (norm, 3, auto.radii) for each in auto.members)
 
 
+def test_the_budget_is_that_of_the_papers() -> None:
+    first, second, queried = Auto(0.1).members
+    assert isinstance(first, APGD)
+    assert isinstance(second, APGD)
+    assert isinstance(queried, Square)
+    assert (first.steps, second.steps, queried.limit, APGD(0.1).steps) == (100, 100, 5000, 100)
+
+
+def test_auto_queries_images_and_nothing_else() -> None:
+    """On a model that nothing fools, the square attack looks so often, and once more at what it leaves."""
+    linear = nn.Linear(16, 2)
+    with torch.no_grad():
+        linear.weight.zero_()
+        linear.bias.copy_(torch.tensor([1.0, 0.0]))
+    constant = nn.Sequential(nn.Flatten(), linear)
+    pixels, spent = torch.rand(3, 1, 4, 4), list[int]()
+    for inputs in (pixels, pixels.flatten(1)):
+        auto = Auto(0.1, steps=2, queries=5)
+        auto(constant, inputs, torch.zeros(3, dtype=torch.int64))
+        spent.append(auto.queries)
+    assert spent == [3 * (1 + 2 * (2 + 1 + 1) + 5 + 1), 3 * (1 + 2 * (2 + 1 + 1))]
+
+
+def test_the_largest_change_is_that_of_each_image() -> None:
+    assert largest(torch.tensor([[[0.1, -0.5]], [[0.2, 0.0]]])).tolist() == pytest.approx([0.5, 0.2])
+
+
 def test_noise_in_a_euclidean_ball_is_uniform_in_its_volume() -> None:
     """The share of a ball of d dimensions within t of its radius is t^d; in every direction alike."""
     torch.manual_seed(0)
@@ -282,6 +309,7 @@ def test_objectives() -> None:
     assert margin(logits, targets).tolist() == [2.0, -7.0]
     torch.testing.assert_close(dlr(logits, targets), torch.tensor([2 / 3, -1.0]))
     torch.testing.assert_close(dlr(1000 * logits + 5, targets), torch.tensor([2 / 3, -1.0]))
+    torch.testing.assert_close(dlr(logits[:, :3], targets), torch.tensor([2 / 3, -1.0]))
     assert dlr(logits[:, :2], torch.tensor([0, 0])).tolist() == [3.0, -7.0]
 
 

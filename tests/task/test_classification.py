@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+import re
+
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -100,6 +103,11 @@ def test_confusion_has_a_row_for_each_true_class(scores: ClassificationScores, l
     np.testing.assert_array_equal(scores.confusion(), expected)
 
 
+def test_a_single_batch_has_a_confusion_matrix() -> None:
+    scores = scores_of(torch.tensor([[2.0, 0, 0], [0, 2.0, 0], [0, 0, 2.0]]), torch.tensor([0, 1, 1]))
+    assert scores.confusion().tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
+
+
 def calibration_error(logits: Tensor, targets: Tensor) -> float:
     """The gap between confidence and accuracy in 15 bins, weighted by their examples."""
     confidence, predicted = logits.softmax(dim=1).max(dim=1)
@@ -192,10 +200,41 @@ def test_an_output_for_each_class_is_accepted(num_classes: int, outputs: int) ->
     Classification(BinaryCrossEntropy(), num_classes).check_output(torch.zeros(1, outputs))
 
 
-@pytest.mark.parametrize(("num_classes", "shape"), [(10, (1, 9)), (10, (1, 1)), (2, (1, 3)), (10, (1, 10, 4, 4))])
-def test_another_number_of_outputs_is_refused(num_classes: int, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=f"expected {num_classes}"):
+@pytest.mark.parametrize(
+    ("num_classes", "shape", "found"),
+    [(10, (1, 9), "9"), (10, (1, 1), "1"), (2, (1, 3), "3"), (10, (1, 10, 4, 5), "10x4x5")],
+)
+def test_another_number_of_outputs_is_refused(num_classes: int, shape: tuple[int, ...], found: str) -> None:
+    message = f"gives {found} outputs for an image; expected {num_classes}, one for each class"
+    with pytest.raises(ValueError, match=f"^{message}$"):
         Classification(BinaryCrossEntropy(), num_classes).check_output(torch.zeros(shape))
+
+
+class Picky(nn.Module):
+    """A loss that learns from some classes alone, and takes no more than four logits."""
+
+    def __init__(self, *learned: int) -> None:
+        super().__init__()
+        self.learned = torch.tensor(learned)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        if logits.shape[1] > 4:
+            raise ValueError("four at most\nand no more")
+        return logits.sum() * torch.isin(targets, self.learned)
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs", "message"),
+    [
+        (nn.CrossEntropyLoss(), 1, "loss=CrossEntropyLoss has zero gradient with one output; expected another loss"),
+        (Picky(0, 1), 3, "loss=Picky has zero gradient with 3 outputs; expected another loss"),
+        (Picky(1, 2), 3, "loss=Picky has zero gradient with 3 outputs; expected another loss"),
+        (Picky(), 5, "loss=Picky cannot take 5 outputs and a class (four at most)"),
+    ],
+)
+def test_a_loss_that_does_not_learn_from_the_outputs_is_refused(loss: nn.Module, outputs: int, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Classification(loss, max(outputs, 2)).check_output(torch.zeros(1, outputs))
 
 
 WEIGHTED = {
@@ -221,6 +260,25 @@ def test_a_loss_that_weighs_its_examples_is_the_same_in_batches_of_any_size(
     if name != "plain":
         assert scores.metrics()["nll"] == pytest.approx(F.cross_entropy(logits, targets).item(), rel=1e-5)
         assert float(task.batch_metrics(logits, batch_of(targets))["nll"]) == pytest.approx(scores.metrics()["nll"])
+
+
+def test_a_batch_whose_examples_are_all_ignored_does_not_count(logits: Tensor, targets: Tensor) -> None:
+    loss = WEIGHTED["an ignored class"]
+    task = Classification(loss, CLASSES)
+    scores, ignored = task.scores(), torch.full((8,), 3)
+    scores.add(batch_of(ignored), loss(logits[:8], ignored), logits[:8])
+    assert math.isnan(scores.metrics()["loss"])  # no example, no mean
+    scores.add(batch_of(targets), loss(logits, targets), logits)
+    assert scores.metrics()["loss"] == pytest.approx(loss(logits, targets).item(), rel=1e-5)
+
+
+def test_the_likelihood_beside_another_loss_is_better_low() -> None:
+    assert Classification(WEIGHTED["weights"], CLASSES).higher_is_better == {
+        "loss": False,
+        "accuracy": True,
+        "nll": False,
+    }
+    assert Classification(nn.CrossEntropyLoss(), CLASSES).higher_is_better == {"loss": False, "accuracy": True}
 
 
 def test_a_loss_of_ones_own_says_its_weight() -> None:

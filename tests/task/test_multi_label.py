@@ -34,6 +34,22 @@ def test_scores_are_scikit_learns_and_plain_shares() -> None:
     assert metrics["loss"] == pytest.approx(loss.item(), rel=1e-5)
 
 
+def test_a_probability_of_one_half_names_no_label() -> None:
+    task, batch = MultiLabel(BinaryCrossEntropy(), 3), {"image": torch.zeros(2, 1, 2, 2), "target": torch.zeros(2, 3)}
+    scores, logits = task.scores(), torch.zeros(2, 3)
+    scores.add(batch, torch.tensor(0.0), logits)
+    assert float(task.batch_metrics(logits, batch)["accuracy"]) == 1
+    assert (scores.metrics()["accuracy"], scores.metrics()["exact_share"]) == (1, 1)
+
+
+@pytest.mark.parametrize(("shape", "found"), [((4, 2), "2"), ((4, 3, 5), "3x5")])
+def test_another_number_of_outputs_is_refused(shape: tuple[int, ...], found: str) -> None:
+    task = MultiLabel(BinaryCrossEntropy(), 3)
+    task.check_output(torch.zeros(4, 3))
+    with pytest.raises(ValueError, match=f"^gives {found} outputs; task=multi_label expects 3, one for each label$"):
+        task.check_output(torch.zeros(shape))
+
+
 def test_both_digits_of_a_canvas_are_named_where_one_was() -> None:
     both, one = (load(image_size=16, source="digits", train=40, test=5, both=both).train for both in (True, False))
     assert isinstance(both, TensorSource)

@@ -39,6 +39,33 @@ def test_scores_are_scikit_learns_in_the_datas_units() -> None:
     assert metrics["loss"] == pytest.approx(nn.functional.mse_loss(outputs, scaled).item(), rel=1e-5)
 
 
+def test_the_explained_share_is_scikit_learns_for_numbers_of_any_size() -> None:
+    torch.manual_seed(0)
+    targets = 1e-4 * torch.randn(30, 1)
+    outputs = targets + 5e-5 * torch.randn(30, 1)
+    task = Regression(nn.MSELoss(), 1)
+    scores = task.scores()
+    scores.add({"x": torch.zeros(30, 1), "target": targets}, torch.tensor(0.0), outputs)
+    assert scores.metrics()["r2"] == pytest.approx(r2_score(targets, outputs), rel=1e-5)
+
+
+@pytest.mark.parametrize(("shape", "found"), [((4, 3), "3"), ((4, 2, 5), "2x5")])
+def test_another_number_of_outputs_is_refused(shape: tuple[int, ...], found: str) -> None:
+    task = Regression(nn.MSELoss(), 2)
+    task.check_output(torch.zeros(4, 2))
+    with pytest.raises(ValueError, match=f"^gives {found} outputs; task=regression expects 2$"):
+        task.check_output(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("target", [torch.arange(4), torch.zeros(4), torch.zeros(4, 2, dtype=torch.int64)])
+def test_data_with_classes_is_refused(target: torch.Tensor) -> None:
+    task = Regression(nn.MSELoss(), 2)
+    task.check_batch({"target": torch.zeros(4, 2)})
+    message = "^task=regression: the data has classes and no numbers; expected task=classification$"
+    with pytest.raises(UserError, match=message):
+        task.check_batch({"target": target})
+
+
 def test_the_error_of_a_batch_is_in_the_datas_units() -> None:
     """A prediction of 0.5 means 10 + 4 * 0.5 = 12, which is 3 away from 15."""
     outputs, batch = torch.tensor([[0.5]]), {"target": torch.tensor([[15.0]])}

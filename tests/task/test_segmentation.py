@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,11 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_jaccard_index
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_confusion_matrix,
+    multiclass_jaccard_index,
+)
 
 from dlrun.dataset import mask_folder
 from dlrun.dataset.field import Sizes
@@ -55,6 +60,7 @@ def test_scores_are_those_of_torchmetrics_over_the_whole_split() -> None:
     predictions = logits.argmax(dim=1)
     each = multiclass_jaccard_index(predictions, masks, 4, average="none")
     torch.testing.assert_close(scores.per_class(), each)
+    assert torch.equal(scores.counts, multiclass_confusion_matrix(predictions, masks, 4))
     assert metrics["mean_iou"] == pytest.approx(float(each[1:].mean()), rel=1e-6)
     assert metrics["accuracy"] == pytest.approx(float(multiclass_accuracy(predictions, masks, 4, average="micro")))
     assert metrics["loss"] == pytest.approx(float(nn.functional.cross_entropy(logits, masks)), rel=1e-5)
@@ -81,6 +87,45 @@ def test_a_unet_gives_every_pixel_its_classes_and_says_what_it_cannot_take() -> 
         UNet(1, 22, 5, [4, 8, 16])
 
 
+@pytest.mark.parametrize("size", [1, 3, 10])
+def test_a_loss_that_weighs_its_pixels_is_the_same_in_batches_of_any_size(size: int) -> None:
+    torch.manual_seed(0)
+    loss = nn.CrossEntropyLoss(weight=torch.tensor([0.1, 5.0, 1.0]))
+    masks = (torch.rand(10, 4, 4) < torch.linspace(0, 1, 10).view(-1, 1, 1)).long()  # the last ones weigh most
+    logits, task = torch.randn(10, 3, 4, 4), Segmentation(loss, 3)
+    scores = task.scores()
+    for part, mask in zip(torch.split(logits, size), torch.split(masks, size), strict=True):
+        scores.add({"image": torch.zeros(len(part), 1, 4, 4), "mask": mask}, loss(part, mask), part)
+    assert scores.metrics()["loss"] == pytest.approx(loss(logits, masks).item(), rel=1e-5)
+
+
+def test_the_first_six_images_are_kept() -> None:
+    task = Segmentation(nn.CrossEntropyLoss(), 2)
+    for size in (4, 6):
+        scores, image = task.scores(), torch.arange(12.0).view(12, 1, 1, 1)
+        for part in torch.split(image, size):
+            mask = torch.zeros(len(part), 1, 1, dtype=torch.int64)
+            scores.add({"image": part, "mask": mask}, torch.tensor(0.0), torch.zeros(len(part), 2, 1, 1))
+        assert scores.kept[0].flatten().tolist() == [0, 1, 2, 3, 4, 5]
+        assert len(scores._kept) == (2 if size == 4 else 1)  # and no more than it takes
+
+
+@pytest.mark.parametrize("background", [-1, 3])
+def test_a_background_that_is_no_class_is_refused(background: int) -> None:
+    for known in (0, 2, None):
+        assert Segmentation(nn.CrossEntropyLoss(), 3, background=known).background == known
+    with pytest.raises(ValueError, match=f"^background={background}: expected a class, 0 to 2, or null$"):
+        Segmentation(nn.CrossEntropyLoss(), 3, background=background)
+
+
+@pytest.mark.parametrize(("shape", "found"), [((1, 3), "3"), ((1, 4, 8, 9), "4x8x9"), ((1, 3, 8), "3x8")])
+def test_a_network_without_logits_for_pixels_is_refused(shape: tuple[int, ...], found: str) -> None:
+    task = Segmentation(nn.CrossEntropyLoss(), 3)
+    task.check_output(torch.zeros(1, 3, 8, 9))
+    with pytest.raises(ValueError, match=f"^gives {found} for an image; expected 3 logits a pixel, as of unet$"):
+        task.check_output(torch.zeros(shape))
+
+
 def test_a_training_learns_and_continues(dlrun: Dlrun) -> None:
     ended = dlrun("train", *SMALL, "hydra.run.dir=whole")
     assert ended.status == 0, ended.err
@@ -95,6 +140,11 @@ def test_a_training_learns_and_continues(dlrun: Dlrun) -> None:
     again = result(Path("measured"))["metrics"]
     assert again["test/mean_iou"] == pytest.approx(found["metrics"]["test/mean_iou"], abs=1e-6)
     assert (Path("measured") / "segmentation.png").exists()
+    with (Path("measured") / "iou.csv").open(encoding="utf-8") as stream:
+        table = list(csv.DictReader(stream))
+    assert [row["class"] for row in table] == ["background", *map(str, range(10))]
+    mean = sum(float(row["iou"]) for row in table[1:]) / 10
+    assert mean == pytest.approx(again["test/mean_iou"], abs=1e-6)
 
 
 def test_a_dataset_without_masks_is_refused(dlrun: Dlrun) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlrun.compute.precision import Precision
+from dlrun.compute.seeding import of_step
 from dlrun.dataset.augment import Augment
 from dlrun.dataset.batch import Batch
 from dlrun.dataset.field import images
@@ -285,15 +286,21 @@ def masks(parts: list[Batch], number: int = 0, seed: int = 0, disturb: int = 0, 
     return torch.stack(seen)
 
 
-def test_a_steps_randomness_follows_from_seed_and_step_alone() -> None:
-    parts = batches(32)
+@pytest.mark.parametrize("sizes", [(32,), (8, 8, 8)])
+def test_a_steps_randomness_follows_from_seed_and_step_alone(sizes: tuple[int, ...]) -> None:
+    parts = batches(*sizes)
     first = masks(parts)
     assert 0.4 < float(first.float().mean()) < 0.6
     assert torch.equal(first, masks(parts, disturb=17))
     assert not torch.equal(first, masks(parts, number=1))
     assert not torch.equal(first, masks(parts, seed=1))
-    several = batches(8, 8, 8)
-    assert torch.equal(masks(several), masks(several, disturb=17))
+
+
+def test_what_a_copy_drops_is_drawn_by_seed_step_place_and_turn() -> None:
+    found = masks(batches(8, 8, 8), number=4, seed=7)
+    for place, mask in enumerate(found):
+        generator = torch.Generator().manual_seed(of_step(7, 4, place, 1))
+        assert torch.equal(mask, torch.empty(8, 16).bernoulli_(0.5, generator=generator) == 1)
 
 
 def test_places_draw_their_own_numbers() -> None:
@@ -320,3 +327,19 @@ def test_micro_batches_of_a_weighted_loss_have_the_gradient_of_the_whole_batch()
         found.append((gradient(model), float(means["loss"]), float(means["accuracy"])))
     torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-5, atol=1e-7)
     assert found[0][1:] == pytest.approx(found[1][1:], rel=1e-6)
+
+
+def test_the_scale_of_gradients_goes_on() -> None:
+    def scaled() -> Step:
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        return Step(Classification(nn.CrossEntropyLoss(), 3), model, {"": optimizer}, Precision("fp16", CPU))
+
+    first, second = scaled(), scaled()
+    first(batches(8), clock(), 1.0)
+    first.scaler.update(1024.0)
+    first(batches(8), clock(1), 1.0)
+    assert (first.scaler.get_scale(), second.scaler.get_scale()) == (1024.0, 65536.0)
+    second.load_state_dict(first.state_dict())
+    assert second.state_dict()["scaler"] == first.state_dict()["scaler"]
+    assert second.scaler.get_scale() == 1024.0

@@ -300,15 +300,17 @@ def test_a_last_batch_of_one_example_is_refused_where_batch_norm_cannot_learn_fr
 
 
 def test_a_schedule_that_ends_later_and_raises_the_rate_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    def again(schedule: Schedule, epochs: int) -> str:
+    def again(schedule: Schedule, epochs: int) -> tuple[str, Path]:
         first, _ = trainer(epochs=4, schedule=schedule)
         first.fit()
         longer, _ = trainer(epochs=epochs, schedule=schedule)
         capsys.readouterr()
         longer.open(checkpoint.newest(first.folder))
-        return capsys.readouterr().out
+        return capsys.readouterr().out, longer.folder
 
-    said = again(Cosine(), 8)
-    assert "warning: the learning rate rises from 0.00062 to 0.05, for its schedule now ends later" in said
-    assert "begin a new run: weights=" in said
-    assert "warning" not in again(Constant(), 8)
+    said, folder = again(Cosine(), 8)
+    assert " ".join(said.split()).startswith(
+        "warning: the learning rate rises from 0.00062 to 0.05, for its schedule now ends later; to train on gently,"
+        f" begin a new run: weights={folder}/checkpoints/last.pt optimizer.lr=... continuing"
+    )
+    assert "warning" not in again(Constant(), 8)[0]
