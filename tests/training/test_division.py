@@ -168,6 +168,30 @@ def test_scores_are_the_same_to_the_bit_on_any_number_of_threads_and_processes()
     assert scored() == pytest.approx(task_loss, rel=1e-5)
 
 
+@pytest.mark.parametrize("replicas", [None, 4])
+def test_every_batch_is_watched_as_it_was_and_as_it_was_attacked(replicas: int | None) -> None:
+    model = Normalized(network(), [0.5], [0.3])
+    loader = Loader(source(45, 2), 20, CPU, in_memory=True, workers=0, num_classes=3)
+    told: list[tuple[Tensor, Tensor]] = []
+    scores = score(
+        Classification(nn.CrossEntropyLoss(), 3),
+        model,
+        loader,
+        Precision("fp32", CPU),
+        Division(replicas),
+        attack=lambda batch: {**batch, "image": 1 - batch["image"]},
+        watch=lambda part, prepared: told.append((part["image"], prepared["image"])),
+    )
+    images, targets = loader.examples(torch.arange(45))["image"], source(45, 2).targets
+    before, after = (torch.cat(parts) for parts in zip(*told, strict=True))
+    torch.testing.assert_close(before, images)
+    torch.testing.assert_close(after, 1 - images)
+    assert len(told) == (3 if replicas is None else 4 + 4 + 2)  # none of one example
+    with torch.inference_mode():
+        expected = F.cross_entropy(model(1 - images), targets)
+    assert scores.metrics()["loss"] == pytest.approx(float(expected), rel=1e-5)
+
+
 @pytest.mark.parametrize("count", [2, 3])
 def test_without_replicas_processes_score_every_example_once(count: int) -> None:
     whole = scored()

@@ -296,11 +296,14 @@ def test_a_steps_randomness_follows_from_seed_and_step_alone(sizes: tuple[int, .
     assert not torch.equal(first, masks(parts, seed=1))
 
 
-def test_what_a_copy_drops_is_drawn_by_seed_step_place_and_turn() -> None:
+def test_what_is_dropped_is_drawn_by_seed_step_place_and_turn() -> None:
     found = masks(batches(8, 8, 8), number=4, seed=7)
     for place, mask in enumerate(found):
         generator = torch.Generator().manual_seed(of_step(7, 4, place, 1))
         assert torch.equal(mask, torch.empty(8, 16).bernoulli_(0.5, generator=generator) == 1)
+    (whole,) = masks(batches(32), number=4, seed=7)
+    torch.manual_seed(of_step(7, 4, 0, 1))
+    assert torch.equal(whole, F.dropout(torch.ones(32, 16), 0.5) != 0)
 
 
 def test_places_draw_their_own_numbers() -> None:

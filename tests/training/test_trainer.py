@@ -236,6 +236,20 @@ def test_steps_end_a_run_within_an_epoch() -> None:
     assert "val/loss" in watch.epochs[-1]
 
 
+def test_the_steps_that_end_an_epoch_are_known_in_the_look_at_them() -> None:
+    class Ends(Callback):
+        def __init__(self) -> None:
+            self.found: dict[int, bool] = {}
+
+        def on_log(self, trainer: Trainer, log: StepLog) -> None:
+            self.found |= {step: trainer.ends_epoch(step) for step in range(log.first, log.first + len(log.examples))}
+
+    made, _ = trainer(epochs=3, log_every=2)  # five batches an epoch
+    made.callbacks = {"ends": (ends := Ends())}
+    made.fit()
+    assert ends.found == {step: step % 5 == 0 for step in range(1, 16)}
+
+
 def test_validation_every_n_epochs_and_after_the_last() -> None:
     made, watch = trainer(epochs=5, validate_every=2)
     made.fit()
