@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 import torch
 from scipy.stats import binomtest
@@ -10,11 +12,12 @@ from torch import Tensor, nn
 from dlrun.attack.apgd import APGD
 from dlrun.attack.attack import Attack
 from dlrun.attack.auto import Auto
-from dlrun.attack.checks import not_falling, signs_of_masking
+from dlrun.attack.checks import _Checks, _Counts, _warnings, not_falling, signs_of_masking
 from dlrun.attack.fgsm import FGSM
 from dlrun.attack.pgd import PGD
 from dlrun.attack.square import Square
 from dlrun.experiment.statistics import wilson
+from dlrun.model.frozen import frozen
 from dlrun.model.normalized import Normalized
 from tests.attack.models import CLASSES, Rounded, Through, images, model
 
@@ -72,6 +75,63 @@ def test_accuracy_must_fall_with_eps() -> None:
         "accuracy rises from 0.7000 at eps=0.2 to 0.7150 at eps=0.3: a larger ball holds all images of the smaller"
         " one, so the attack failed there",
     ]
+
+
+def test_what_is_found_in_parts_adds_up() -> None:
+    masked, (pixels, _) = PLANTED["rounded pixels"], images(60)
+    pixels[:30] = (pixels[:30] * 16).round() / 16
+    targets = masked(pixels).argmax(1)
+
+    def found(*parts: slice) -> list[int]:
+        checks, counts = _Checks(masked, PGD(0.05, step_size=1e-6), known=False), _Counts()
+        with frozen(masked), torch.no_grad():
+            for part in parts:
+                torch.manual_seed(0)
+                assert checks.run(counts, pixels[part], targets[part], None) == CLASSES
+        return list(asdict(counts).values())
+
+    first, second = found(slice(20)), found(slice(20, 60))
+    assert min(first) > 0
+    assert min(second) > 0
+    assert found(slice(20), slice(20, 60)) == [one + other for one, other in zip(first, second, strict=True)]
+
+
+def test_the_radius_that_allows_any_image_is_that_of_the_norm() -> None:
+    for norm, radius in (("linf", 1.0), ("l2", 8.0)):
+        assert _Checks(model(), PGD(0.1, norm=norm), known=False).whole(torch.zeros(1, 1, 8, 8)) == radius  # type: ignore[arg-type]
+
+
+QUIET = {"examples": 100, "strong": 40, "one_step": 40, "unbounded": 25}
+
+
+@pytest.mark.parametrize(
+    ("counts", "warned"),
+    [
+        ({}, ""),
+        ({"vanished": 5}, ""),
+        ({"vanished": 6}, "vanishing gradients: exactly zero in every pixel for 6% of the images"),
+        ({"examples": 20, "strong": 8, "one_step": 8, "unbounded": 5, "vanished": 1}, ""),  # one example is noise
+        ({"examples": 20, "strong": 8, "one_step": 8, "unbounded": 5, "vanished": 2}, "vanishing gradients: exactly"),
+        ({"strong": 42}, ""),
+        ({"strong": 43}, "PGD is weaker than FGSM: accuracy 0.4300 against 0.4000 at eps=0.1"),
+        ({"examples": 50, "strong": 41, "one_step": 40, "unbounded": 12}, ""),
+        ({"examples": 50, "strong": 42, "one_step": 40, "unbounded": 12}, "PGD is weaker than FGSM: accuracy 0.8400"),
+        ({"black_box": 2}, ""),
+        ({"black_box": 3}, "a black-box attack is stronger than PGD: 50 queries fool 3 of the 40 images that resist"),
+        ({"strong": 80, "one_step": 80, "black_box": 4}, ""),
+        ({"strong": 80, "one_step": 80, "black_box": 5}, "a black-box attack is stronger than PGD: 50 queries fool 5"),
+        ({"unbounded": 27}, ""),
+        ({"unbounded": 28}, "eps=1 allows any image, and yet PGD leaves an accuracy of 0.2800"),
+    ],
+)
+def test_each_sign_has_its_threshold(counts: dict[str, int], warned: str) -> None:
+    checks = _Checks(model(), PGD(0.1), known=True)
+    checks.anywhere = 1.0
+    found = _warnings(_Counts(**(QUIET | counts)), checks, classes=4)
+    assert len(found) == (2 if warned else 0)
+    if warned:
+        assert found[0].startswith(warned)
+        assert found[1] == "signs of gradient masking: the robust accuracy above is not to be trusted; try attack=auto"
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 10), (3, 10), (987, 1000), (50, 50)])

@@ -170,11 +170,18 @@ def test_scores_are_the_same_to_the_bit_on_any_number_of_threads_and_processes()
 
 @pytest.mark.parametrize("replicas", [None, 4])
 def test_every_batch_is_watched_as_it_was_and_as_it_was_attacked(replicas: int | None) -> None:
+    prepared_with: list[tuple[Net, Clock]] = []
+
+    class Watched(Classification):
+        def prepare(self, net: Net, batch: Batch, clock: Clock) -> Batch:
+            prepared_with.append((net, clock))
+            return super().prepare(net, batch, clock)
+
     model = Normalized(network(), [0.5], [0.3])
     loader = Loader(source(45, 2), 20, CPU, in_memory=True, workers=0, num_classes=3)
     told: list[tuple[Tensor, Tensor]] = []
     scores = score(
-        Classification(nn.CrossEntropyLoss(), 3),
+        Watched(nn.CrossEntropyLoss(), 3),
         model,
         loader,
         Precision("fp32", CPU),
@@ -187,6 +194,9 @@ def test_every_batch_is_watched_as_it_was_and_as_it_was_attacked(replicas: int |
     torch.testing.assert_close(before, images)
     torch.testing.assert_close(after, 1 - images)
     assert len(told) == (3 if replicas is None else 4 + 4 + 2)  # none of one example
+    assert all(net is model and not clock.training for net, clock in prepared_with)
+    steps = [0, 1, 2] if replicas is None else [0, 1, 2, 3, 4, 5, 6, 7, 4, 5]  # the last batch has two parts
+    assert [clock.step for _, clock in prepared_with] == steps
     with torch.inference_mode():
         expected = F.cross_entropy(model(1 - images), targets)
     assert scores.metrics()["loss"] == pytest.approx(float(expected), rel=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import tempfile
 from dataclasses import replace
@@ -248,6 +249,17 @@ def test_the_steps_that_end_an_epoch_are_known_in_the_look_at_them() -> None:
     made.callbacks = {"ends": (ends := Ends())}
     made.fit()
     assert ends.found == {step: step % 5 == 0 for step in range(1, 16)}
+    with (made.folder / "metrics.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == [
+        *("epoch", "step", "learning_rate"),
+        *("train/loss", "train/accuracy", "val/loss", "val/accuracy"),
+    ]
+    assert [(row["epoch"], row["step"], row["learning_rate"]) for row in rows] == [
+        ("1", "5", "0.1"),
+        ("2", "10", "0.1"),
+        ("3", "15", "0.1"),
+    ]
 
 
 def test_validation_every_n_epochs_and_after_the_last() -> None:
