@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from dlrun.attack.apgd import APGD
 from dlrun.attack.attack import Attack
 from dlrun.attack.auto import Auto
-from dlrun.attack.checks import _Checks, _Counts, _warnings, not_falling, signs_of_masking
+from dlrun.attack.checks import Checked, _Checks, _Counts, _warnings, not_falling, signs_of_masking
 from dlrun.attack.fgsm import FGSM
 from dlrun.attack.pgd import PGD
 from dlrun.attack.square import Square
@@ -75,6 +76,30 @@ def test_accuracy_must_fall_with_eps() -> None:
         "accuracy rises from 0.7000 at eps=0.2 to 0.7150 at eps=0.3: a larger ball holds all images of the smaller"
         " one, so the attack failed there",
     ]
+
+
+def test_a_model_without_a_gradient_is_said_to_have_none() -> None:
+    class Argmax(nn.Module):
+        def forward(self, pixels: Tensor) -> Tensor:
+            return nn.functional.one_hot(model()(pixels).argmax(1), CLASSES).float()
+
+    pixels, targets = images(10)
+    assert signs_of_masking(Argmax(), PGD(0.02), pixels, targets) == Checked(
+        ["no gradient reaches the image: only attacks without gradients can say anything about this model"], 10, 10
+    )
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("target", [None, 2])
+def test_the_attacks_of_the_checks_are_after_the_same_in_the_same_ball(norm: Any, target: int | None) -> None:
+    for steps, strong_steps in ((9, 20), (10, 10), (40, 40)):
+        checks = _Checks(model(), PGD([0.1, 0.3, 0.2], norm, steps, target=target), known=False)
+        assert isinstance(checks.strong, PGD)
+        assert checks.strong.steps == strong_steps
+        assert isinstance(checks.one_step, FGSM)
+        assert (checks.black_box is None) == (norm == "l2")
+        for each in filter(None, (checks.strong, checks.one_step, checks.black_box)):
+            assert (each.eps, each.norm, each.target) == (0.3, norm, target)
 
 
 def test_what_is_found_in_parts_adds_up() -> None:

@@ -77,6 +77,19 @@ def test_a_checkpoint_of_a_version_without_weights_counts_examples() -> None:
     assert pending.take() == ({"loss": [1.0]}, [4], [0.5])
 
 
+def test_what_nobody_has_looked_at_yet_goes_on() -> None:
+    first, second = Pending(), Pending()
+    first.add({"loss": torch.tensor(0.5), "accuracy": torch.tensor(0.25)}, 4, torch.tensor(2.5))
+    first.add({"loss": torch.tensor(1.5), "accuracy": torch.tensor(0.75)}, 3, 1.5)
+    second.load_state_dict(first.state_dict())
+    assert len(first) == len(second) == 2
+    for pending in (first, second):
+        pending.add({"loss": torch.tensor(2.0), "accuracy": torch.tensor(1.0)}, 2, 1.0)
+        values = {"loss": [0.5, 1.5, 2.0], "accuracy": [0.25, 0.75, 1.0]}
+        assert pending.take() == (values, [4, 3, 2], [2.5, 1.5, 1.0])
+        assert (len(pending), pending.take()) == (0, ({}, [], []))
+
+
 def test_a_checkpoint_that_lacks_parts_or_fits_another_network_changes_nothing() -> None:
     model, cursor = Normalized(nn.Linear(2, 2), [0.5], [0.5]), Cursor(step=3)
     parts: dict[str, Stateful] = {"cursor": cursor, "step": Pending(), "average": Pending()}

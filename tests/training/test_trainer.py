@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dlrun import weights as weights_file
 from dlrun.callback.callback import Callback, StepLog
 from dlrun.compute.precision import Precision
+from dlrun.dataset.batch import Batch, size
 from dlrun.dataset.data import Data
 from dlrun.dataset.loader import Loader
 from dlrun.dataset.source import TensorSource, labelled
 from dlrun.errors import UserError
+from dlrun.logger.logger import Logger
 from dlrun.model.normalized import Normalized
 from dlrun.record.recorder import Recorder
 from dlrun.scheduler.constant import Constant
 from dlrun.scheduler.cosine import Cosine
 from dlrun.scheduler.schedule import Schedule
 from dlrun.task.classification import Classification
+from dlrun.task.task import Forward, Net
 from dlrun.training import checkpoint
 from dlrun.training.diverged import DivergedError
 from dlrun.training.division import Division
@@ -263,9 +268,10 @@ def test_the_steps_that_end_an_epoch_are_known_in_the_look_at_them() -> None:
 
 
 def test_validation_every_n_epochs_and_after_the_last() -> None:
-    made, watch = trainer(epochs=5, validate_every=2)
-    made.fit()
-    assert ["val/loss" in metrics for metrics in watch.epochs] == [False, True, False, True, True]
+    for every, expected in ((2, [False, True, False, True, True]), (3, [False, False, True, False, True])):
+        made, watch = trainer(epochs=5, validate_every=every)
+        made.fit()
+        assert ["val/loss" in metrics for metrics in watch.epochs] == expected
 
 
 def test_early_stopping_counts_validations_without_a_better_one() -> None:
@@ -297,6 +303,68 @@ def test_a_loss_that_is_no_number_names_its_step(log_every: int) -> None:
         made.fit()
     assert all(map(math.isfinite, watch.losses.values()))
     assert not watch.epochs  # so no checkpoint of it was written
+
+
+def test_a_validation_that_is_no_number_names_its_step_and_ends_the_run_before_it_is_judged() -> None:
+    class Overflow(Classification):
+        def evaluate(self, net: Net, batch: Batch) -> Forward:
+            return Forward(torch.tensor(math.inf), super().evaluate(net, batch).outputs)
+
+    made, watch = trainer()
+    made.task = Overflow(nn.CrossEntropyLoss(), 2)
+    message = (
+        "^val/loss is inf after step 5: the weights have diverged; try a smaller optimizer.lr, or trainer.clip_norm=1$"
+    )
+    with pytest.raises(DivergedError, match=message) as caught:
+        made.fit()
+    assert caught.value.step == 5
+    assert not watch.epochs
+
+
+@pytest.mark.parametrize("replicas", [None, 4])
+def test_a_batch_is_scored_in_as_many_parts_as_it_is_trained_in(replicas: int | None) -> None:
+    sizes: list[int] = []
+
+    class Watched(Classification):
+        def evaluate(self, net: Net, batch: Batch) -> Forward:
+            sizes.append(size(batch))
+            return super().evaluate(net, batch)
+
+    made, _ = trainer(epochs=1, batch_size=8, val=8, replicas=replicas)
+    made.task = Watched(nn.CrossEntropyLoss(), 2)
+    made.fit()
+    assert sizes == ([8, 8, 8, 4] if replicas is None else [2] * (4 + 4 + 4 + 2))
+
+
+def test_a_logger_is_given_each_figure_at_its_step_or_epoch() -> None:
+    class Points(Logger):
+        name = "points"
+
+        def __init__(self) -> None:
+            self.found: dict[str, list[int]] = {}
+
+        def scalars(self, values: Mapping[str, float], step: int) -> None:
+            for tag in values:
+                self.found.setdefault(tag, []).append(step)
+
+    made, _ = trainer(epochs=2, log_every=3)  # five steps an epoch
+    made.recorder = Recorder(made.folder, [points := Points()])
+    made.fit()
+    epochs = [f"{split}/{name}" for split in ("train", "val") for name in ("loss", "accuracy")]
+    assert {tag: points.found[tag] for tag in epochs} == {tag: [1, 2] for tag in epochs}
+    assert points.found["best/val_accuracy"] == [1, 2]
+    assert points.found["step/loss"] == [*range(1, 11)]
+    assert points.found["step/learning_rate"] == [3, 5, 6, 9, 10]
+    assert points.found["test/accuracy"] == [made.cursor.best_epoch]
+
+
+def test_the_best_epoch_is_kept_with_its_step_and_metrics() -> None:
+    made, watch = trainer(epochs=4)
+    made.fit()
+    best = weights_file.load(made.folder / checkpoint.FOLDER / checkpoint.BEST)
+    epoch = made.cursor.best_epoch
+    assert (best["epoch"], best["step"], best["metrics"]) == (epoch, 5 * epoch, watch.epochs[epoch - 1])
+    assert best["metrics"]["val/accuracy"] == max(metrics["val/accuracy"] for metrics in watch.epochs)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
