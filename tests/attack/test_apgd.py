@@ -113,6 +113,38 @@ def test_the_first_square_may_be_the_whole_image() -> None:
     assert Square(0.02, share=1.0)._side(1, torch.Size((1, 1, 8, 8))) == 7  # less than the image, so that it can move
 
 
+@pytest.mark.parametrize(
+    ("limit", "query", "side"),
+    [
+        *((10_000, 1, 25), (10_000, 10, 25), (10_000, 11, 18), (10_000, 51, 13), (10_000, 201, 9), (10_000, 501, 6)),
+        *((10_000, 1001, 4), (10_000, 2001, 3), (10_000, 4001, 2), (10_000, 8001, 1), (100, 1, 13), (100, 6, 6)),
+    ],
+)
+def test_the_area_of_squares_is_halved_as_the_paper_says(limit: int, query: int, side: int) -> None:
+    """Rounded roots of 0.8 * 28 * 28, halved after 10, 50, 200, 500, 1,000, ... of 10,000 queries."""
+    assert Square(0.1, queries=limit)._side(query, torch.Size((1, 1, 28, 28))) == side
+
+
+def test_a_square_is_anywhere_in_the_image_and_of_one_colour() -> None:
+    torch.manual_seed(0)
+    images, centre = torch.zeros(2000, 2, 5, 7), torch.full((2000, 2, 5, 7), 0.5)
+    found = Square(0.125)._with_square(images, centre, 3)
+    inside = found != 0
+    assert torch.equal(inside[:, 0], inside[:, 1])
+    rows, columns = inside[:, 0].any(dim=2), inside[:, 0].any(dim=1)
+    assert torch.equal(inside[:, 0], rows.unsqueeze(2) & columns.unsqueeze(1))
+    tops, lefts = rows.int().argmax(dim=1), columns.int().argmax(dim=1)
+    for found_there, first in ((rows, tops.unsqueeze(1)), (columns, lefts.unsqueeze(1))):
+        places = torch.arange(found_there.shape[1])
+        assert torch.equal(found_there, (places >= first) & (places < first + 3))
+    assert {(int(top), int(left)) for top, left in zip(tops, lefts, strict=True)} == {
+        (top, left) for top in range(3) for left in range(5)
+    }
+    colours = found.amax(dim=(2, 3))
+    assert set(colours.flatten().tolist()) == {0.375, 0.625}
+    assert torch.equal(found, colours.view(2000, 2, 1, 1) * inside)
+
+
 def test_square_judges_by_the_margin_of_its_target_or_of_any_wrong_class() -> None:
     pixels, targets = images(10)
     victim = Victim(model())

@@ -31,6 +31,7 @@ from dlrun.scheduler.cosine import Cosine
 from dlrun.scheduler.plateau import Plateau
 from dlrun.task.classification import Classification
 from dlrun.training import checkpoint
+from dlrun.training.cursor import Cursor
 from dlrun.training.division import Division
 from dlrun.training.options import TrainerOptions
 from dlrun.training.phase import Phase, Plan
@@ -273,3 +274,22 @@ def test_patience_of_one_phase_leaves_the_next_its_own(tmp_path: Path) -> None:
     assert made.cursor.phase == 1
     assert made.cursor.phase_epoch < 6
     assert made.cursor.epoch > made.cursor.phase_epoch
+
+
+def test_three_phases_share_the_epochs_of_the_goal(tmp_path: Path) -> None:
+    made = trainer(tmp_path / "run", phases=(1, 1, None), epochs=4)
+    run(made)
+    assert (made.cursor.phase, made.cursor.planned, made.cursor.epoch) == (2, 2, 4)
+    assert not made.cursor.goes_on(made.goal)
+    longer = trainer(tmp_path / "run", phases=(1, 1, None), epochs=5)
+    run(longer)
+    assert (longer.cursor.phase, longer.cursor.planned, longer.cursor.epoch) == (2, 2, 5)
+
+
+def test_a_new_phase_has_not_waited_yet(tmp_path: Path) -> None:
+    made = trainer(tmp_path / "run", phases=(2, None))
+    made.open(None)
+    made.cursor = cursor = Cursor(epoch=1, step=5, since_best=3, stopped="patience")
+    made._end_phase()
+    expected = {"phase": 1, "phase_epoch": 1, "phase_step": 5, "since_best": 0, "stopped": None, "planned": 2}
+    assert {name: cursor.state_dict()[name] for name in expected} == expected
