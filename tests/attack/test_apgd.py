@@ -125,6 +125,15 @@ def test_the_area_of_squares_is_halved_as_the_paper_says(limit: int, query: int,
     assert Square(0.1, queries=limit)._side(query, torch.Size((1, 1, 28, 28))) == side
 
 
+def test_the_search_begins_with_vertical_stripes() -> None:
+    torch.manual_seed(0)
+    pixels = torch.full((6, 1, 8, 8), 0.5)
+    found = Square(0.125, queries=1).search(Victim(model()), pixels, torch.zeros(6, dtype=torch.int64), leave=False)
+    assert set(found.flatten().tolist()) == {0.375, 0.625}
+    assert torch.equal(found, found[:, :, :1].expand_as(found))
+    assert len({tuple(row) for row in found[:, 0, 0].tolist()}) == 6  # images have stripes of their own
+
+
 def test_a_square_is_anywhere_in_the_image_and_of_one_colour() -> None:
     torch.manual_seed(0)
     images, centre = torch.zeros(2000, 2, 5, 7), torch.full((2000, 2, 5, 7), 0.5)

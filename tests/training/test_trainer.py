@@ -30,8 +30,8 @@ from dlrun.record.recorder import Recorder
 from dlrun.scheduler.constant import Constant
 from dlrun.scheduler.cosine import Cosine
 from dlrun.scheduler.schedule import Schedule
-from dlrun.task.classification import Classification
-from dlrun.task.task import Forward, Net
+from dlrun.task.classification import Classification, ClassificationScores
+from dlrun.task.task import Forward, Net, Scores
 from dlrun.training import checkpoint
 from dlrun.training.diverged import DivergedError
 from dlrun.training.division import Division
@@ -356,6 +356,30 @@ def test_a_logger_is_given_each_figure_at_its_step_or_epoch() -> None:
     assert points.found["step/loss"] == [*range(1, 11)]
     assert points.found["step/learning_rate"] == [3, 5, 6, 9, 10]
     assert points.found["test/accuracy"] == [made.cursor.best_epoch]
+
+
+def test_callbacks_measure_and_see_the_test_of_the_best_epoch() -> None:
+    class Seen(Callback):
+        def measure(self, trainer: Trainer) -> dict[str, float]:
+            return {"test/steps": float(trainer.cursor.step)}
+
+        def on_test_end(self, trainer: Trainer, metrics: dict[str, float], scores: Scores) -> None:
+            self.metrics, self.scores = metrics, scores
+
+    made, _ = trainer(epochs=3)
+    made.callbacks = {"seen": (seen := Seen())}
+    made.fit()
+    assert list(made.result) == ["test/loss", "test/accuracy", "test/steps"]
+    assert seen.metrics == made.result
+    assert made.result["test/steps"] == 15
+    best = weights_file.load(made.folder / checkpoint.FOLDER / checkpoint.BEST)["model"]
+    model = Normalized(network(), [0.5], [0.25])
+    model.network.load_state_dict(best)
+    batch = made.data.test.examples(torch.arange(20))
+    logits = model(batch["image"]).detach()
+    assert made.result["test/loss"] == pytest.approx(float(F.cross_entropy(logits, batch["target"])), rel=1e-5)
+    assert isinstance(seen.scores, ClassificationScores)
+    torch.testing.assert_close(seen.scores.logits, logits)
 
 
 def test_the_best_epoch_is_kept_with_its_step_and_metrics() -> None:
