@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from itertools import pairwise
 from typing import Any
@@ -373,18 +374,35 @@ def test_images_outside_the_box_are_refused(value: float) -> None:
     ("make", "message"),
     [
         (lambda: FGSM(-0.1), "eps=-0.1: expected 0 or more"),
-        (lambda: FGSM(float("nan")), "eps=nan"),
+        (lambda: FGSM(float("nan")), "eps=nan: expected 0 or more"),
+        (lambda: FGSM([]), "eps=[]: expected 0 or more"),
+        (lambda: PGD(0.1, target=-1), "target=-1: expected a class, 0 or more"),
+        (lambda: PGD(0.1, steps=-1), "steps=-1: expected 0 or more"),
         (lambda: PGD(0.1, step_size=0.0), "step_size=0.0: expected more than 0, or null, with steps=40"),
-        (lambda: PGD(0.1, restarts=2, random_start=False), "restarts=2"),
-        (lambda: PGD(0.1, target=-1), "target=-1"),
-        (lambda: APGD(0.1, steps=0), "steps=0"),
-        (lambda: Square(0.1, norm="l2"), "norm=l2: expected linf"),
-        (lambda: Square(0.1, share=0.0), "share=0.0"),
+        (lambda: PGD(0.1, step_size=-0.1), "step_size=-0.1: expected more than 0, or null, with steps=40"),
+        (lambda: PGD(0.1, restarts=0), "restarts=0: expected 1, or more with random_start=true"),
+        (lambda: PGD(0.1, restarts=2, random_start=False), "restarts=2: expected 1, or more with random_start=true"),
+        (lambda: APGD(0.1, steps=0), "steps=0, restarts=1: expected 1 or more of each"),
+        (lambda: APGD(0.1, restarts=0), "steps=100, restarts=0: expected 1 or more of each"),
+        (lambda: Square(0.1, norm="l2"), "norm=l2: expected linf, which is all that square knows"),
+        (lambda: Square(0.1, queries=0), "queries=0: expected 1 or more"),
+        (lambda: Square(0.1, share=0.0), "share=0.0: expected a share above 0, at most 1"),
+        (lambda: Square(0.1, share=1.5), "share=1.5: expected a share above 0, at most 1"),
     ],
 )
 def test_wrong_settings(make: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         make()
+
+
+def test_settings_at_their_ends() -> None:
+    assert (PGD(0.0, steps=0, step_size=0.0).size, PGD(0.4, steps=0).size, PGD(0.4, steps=4).size) == (0.0, 1.0, 0.25)
+    assert (FGSM(0.4).size, FGSM(0.4, random_start=True).size, FGSM(0.4, step_size=0.3).size) == (0.4, 0.5, 0.3)
+    assert (PGD(0.1, restarts=1, random_start=False).restarts, PGD(0.1, target=0).target) == (1, 0)
+    assert (Square(0.1, queries=1).limit, Square(0.1, share=1.0).share) == (1, 1.0)
+    used = FGSM([0.1, 0.3])
+    used(model(), *images(4))
+    assert (used.queries > 0, used.eps, used.at(0.1).eps, used.at(0.1).queries) == (True, 0.3, 0.1, 0)
 
 
 def test_a_target_outside_the_classes_is_refused() -> None:

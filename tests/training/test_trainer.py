@@ -354,7 +354,9 @@ def test_a_logger_is_given_each_figure_at_its_step_or_epoch() -> None:
     assert {tag: points.found[tag] for tag in epochs} == {tag: [1, 2] for tag in epochs}
     assert points.found["best/val_accuracy"] == [1, 2]
     assert points.found["step/loss"] == [*range(1, 11)]
-    assert points.found["step/learning_rate"] == [3, 5, 6, 9, 10]
+    for name in ("learning_rate", "images_per_second", "gradient_norm"):
+        assert points.found[f"step/{name}"] == [3, 5, 6, 9, 10]
+    assert "step/accuracy" not in points.found
     assert points.found["test/accuracy"] == [made.cursor.best_epoch]
 
 
