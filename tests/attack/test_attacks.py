@@ -399,6 +399,8 @@ def test_settings_at_their_ends() -> None:
     assert (PGD(0.0, steps=0, step_size=0.0).size, PGD(0.4, steps=0).size, PGD(0.4, steps=4).size) == (0.0, 1.0, 0.25)
     assert (FGSM(0.4).size, FGSM(0.4, random_start=True).size, FGSM(0.4, step_size=0.3).size) == (0.4, 0.5, 0.3)
     assert (PGD(0.1, restarts=1, random_start=False).restarts, PGD(0.1, target=0).target) == (1, 0)
+    chosen = FGSM(0.1, "l2", target=2, loss="margin")
+    assert (chosen.norm, chosen.steps, chosen.restarts, chosen.target, chosen.loss) == ("l2", 1, 1, 2, "margin")
     assert (Square(0.1, queries=1).limit, Square(0.1, share=1.0).share) == (1, 1.0)
     used = FGSM([0.1, 0.3])
     used(model(), *images(4))
