@@ -293,6 +293,19 @@ def test_a_targeted_attack_reaches_its_class() -> None:
     assert bool((seen[~others] == 3).all())
 
 
+@pytest.mark.parametrize("target", [None, 3])
+def test_images_that_are_wrong_or_at_their_target_stay_as_they_are(target: int | None) -> None:
+    pixels, targets = images(60)
+    targets[:10] = (targets[:10] + 1) % CLASSES
+    by = PGD(0.1, target=target)
+    changed = (by(model(), pixels, targets) != pixels).flatten(1).any(dim=1)
+    wanted = torch.arange(60) >= 10
+    assert torch.equal(changed, wanted if target is None else wanted & (targets != target))
+    for idle, classes in ((PGD(0.0, target=target), targets), (PGD(0.1, target=target), (targets + 2) % CLASSES)):
+        assert torch.equal(idle(model(), pixels[10:], classes[10:]), pixels[10:])
+        assert idle.queries == 50  # one look at each
+
+
 def test_one_output_stands_for_two_classes() -> None:
     torch.manual_seed(0)
     dense = nn.Linear(64, 1)

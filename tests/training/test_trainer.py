@@ -33,7 +33,7 @@ from dlrun.scheduler.schedule import Schedule
 from dlrun.task.classification import Classification, ClassificationScores
 from dlrun.task.task import Forward, Net, Scores
 from dlrun.training import checkpoint
-from dlrun.training.diverged import DivergedError
+from dlrun.training.diverged import DivergedError, check_scores, check_steps
 from dlrun.training.division import Division
 from dlrun.training.options import TrainerOptions
 from dlrun.training.phase import Phase, Plan, check_last_batch
@@ -319,6 +319,16 @@ def test_a_validation_that_is_no_number_names_its_step_and_ends_the_run_before_i
         made.fit()
     assert caught.value.step == 5
     assert not watch.epochs
+
+
+def test_only_losses_must_be_finite() -> None:
+    fine = {"accuracy": [math.nan, math.inf], "critic_loss": [1.0, 2.0]}
+    check_steps(fine, 8, 2, 0.1)
+    check_scores({"val/r2": math.nan, "val/loss": 1.0}, 9)
+    for loss in (math.nan, math.inf, -math.inf):
+        with pytest.raises(DivergedError, match=rf"^train/critic_loss is {loss} in step 9 \(epoch 2\) at") as caught:
+            check_steps({**fine, "critic_loss": [1.0, loss]}, 8, 2, 0.1)
+        assert caught.value.step == 8
 
 
 @pytest.mark.parametrize("replicas", [None, 4])
