@@ -12,8 +12,10 @@ import torch
 from dlrun import weights
 from dlrun.callback.checkpoint import Checkpoint
 from dlrun.errors import UserError
+from dlrun.scheduler.schedule import Schedule
 from dlrun.training import checkpoint
 from dlrun.training.cursor import Cursor
+from dlrun.training.diverged import DivergedError
 from tests.training.test_trainer import trainer
 
 
@@ -140,3 +142,22 @@ def test_of_equal_epochs_the_first_is_the_best() -> None:
     made, watch = trainer(epochs=3, lr=1e-30, monitor="val/loss")
     made.fit()
     assert watch.improved == [True, False, False]
+
+
+@pytest.mark.parametrize(("good", "left"), [(0, {}), (2, {"last": 2.0})])
+def test_a_training_that_diverges_takes_back_the_weights_that_a_loss_showed_to_be_bad(
+    good: int, left: dict[str, float]
+) -> None:
+    """The step after the good ones leaves huge weights; its own loss was finite, and so it was saved."""
+
+    class Leap(Schedule):
+        def after_warmup(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
+            return 1e38 if step == good else 1e-2
+
+    made, _ = trainer(epochs=1, log_every=1, schedule=Leap())
+    made.callbacks = {"checkpoint": Checkpoint(every_minutes=None, every_steps=1)}
+    with pytest.raises(DivergedError) as caught:
+        made.fit()
+    assert caught.value.step == good + 1
+    folder = made.folder / checkpoint.FOLDER
+    assert {file.stem: weights.load(file)["cursor"]["step"] for file in folder.glob("*.pt")} == left

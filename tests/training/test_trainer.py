@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -353,13 +353,26 @@ def test_a_logger_is_given_each_figure_at_its_step_or_epoch() -> None:
         def __init__(self) -> None:
             self.found: dict[str, list[int]] = {}
 
+        def begin(
+            self,
+            hparams: Mapping[str, Any],
+            metrics: Sequence[str],
+            first: Collection[str],
+            names: Collection[str],
+            config: str,
+        ) -> None:
+            self.compared, self.names, self.config = metrics, names, config
+
         def scalars(self, values: Mapping[str, float], step: int) -> None:
             for tag in values:
                 self.found.setdefault(tag, []).append(step)
 
     made, _ = trainer(epochs=2, log_every=3)  # five steps an epoch
     made.recorder = Recorder(made.folder, [points := Points()])
+    (made.folder / "config.yaml").write_text("seed: 0\n", encoding="utf-8")
     made.fit()
+    assert points.compared == ["best/val_accuracy", "test/accuracy"]
+    assert (points.names, points.config) == (["loss", "accuracy"], "seed: 0\n")
     epochs = [f"{split}/{name}" for split in ("train", "val") for name in ("loss", "accuracy")]
     assert {tag: points.found[tag] for tag in epochs} == {tag: [1, 2] for tag in epochs}
     assert points.found["best/val_accuracy"] == [1, 2]
@@ -419,6 +432,7 @@ def test_a_last_batch_of_one_example_is_refused_where_batch_norm_cannot_learn_fr
     made, _ = trainer(train=45)
     norm = nn.Sequential(nn.Flatten(), nn.Linear(36, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     made.model.network, data = norm, made.data
+    before, state = {name: value.clone() for name, value in norm.state_dict().items()}, torch.get_rng_state()
     for batch_size, is_refused in ((44, True), (45, False), (43, False), (1, True)):
         phase = Phase(made.model, replace(data, train=replace(data.train, batch_size=batch_size)), made.phase.step)
         if is_refused:
@@ -427,6 +441,8 @@ def test_a_last_batch_of_one_example_is_refused_where_batch_norm_cannot_learn_fr
                 check_last_batch(phase)
         else:
             check_last_batch(phase)
+        assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
+        assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_schedule_that_ends_later_and_raises_the_rate_is_said(capsys: pytest.CaptureFixture[str]) -> None:
