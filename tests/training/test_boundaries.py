@@ -281,6 +281,7 @@ def test_three_phases_share_the_epochs_of_the_goal(tmp_path: Path) -> None:
     run(made)
     assert (made.cursor.phase, made.cursor.planned, made.cursor.epoch) == (2, 2, 4)
     assert not made.cursor.goes_on(made.goal)
+    assert (made.extent.epochs, made.extent.last_epoch, made.extent.last_step) == (2, 4, 4 * 5)
     longer = trainer(tmp_path / "run", phases=(1, 1, None), epochs=5)
     run(longer)
     assert (longer.cursor.phase, longer.cursor.planned, longer.cursor.epoch) == (2, 2, 5)

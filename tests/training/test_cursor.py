@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from dlrun.errors import UserError
 from dlrun.model.normalized import Normalized
 from dlrun.training.cursor import Cursor, Goal, Next
 from dlrun.training.pending import Pending
+from dlrun.training.phase import Extent, Plan
 from dlrun.training.state import Stateful, restore
 
 
@@ -45,6 +47,20 @@ def test_a_run_goes_on_where_its_goal_asks_for_more(done: dict[str, Any], goal: 
         cursor = Cursor(**done, next=place)
         cursor.reopen(goal)
         assert (cursor.next, cursor.is_done(goal)) == (place, False)
+
+
+def test_the_extent_of_a_phase_is_what_the_goal_leaves_and_its_rates_follow_the_plan() -> None:
+    def extent(epochs: int | None, goal: Goal, **done: int) -> tuple[int, ...]:
+        return astuple(Extent.of(Plan(lambda: None, epochs), goal, Cursor(**done), per_epoch=5))  # type: ignore[arg-type, return-value]
+
+    assert extent(None, Goal(4)) == (5, 4, 4, 20, 0)
+    assert extent(3, Goal(4)) == (5, 3, 3, 15, 0)
+    assert extent(6, Goal(4)) == (5, 4, 4, 20, 0)
+    # The phase before had been planned for 3 epochs and ended after 2, by its patience:
+    late = {"planned": 3, "phase_epoch": 2, "phase_step": 10, "epoch": 2, "step": 10}
+    assert extent(None, Goal(9), **late) == (5, 6, 8, 40, 5)
+    assert extent(2, Goal(9), **late) == (5, 2, 4, 20, 5)
+    assert extent(None, Goal(9, steps=7)) == (5, 2, 2, 7, 0)
 
 
 @pytest.mark.parametrize("higher", [True, False])

@@ -236,8 +236,9 @@ def test_the_average_of_weights_is_exponential() -> None:
 
 
 def test_steps_end_a_run_within_an_epoch() -> None:
-    made, watch = trainer(steps=7)
+    made, watch = trainer(steps=7, schedule=Cosine())
     made.fit()
+    assert watch.rates == pytest.approx([0.1 * Cosine().factor(step, 7, 5) for step in range(7)])
     assert (made.cursor.step, made.extent.last_epoch, sorted(watch.losses)) == (7, 2, list(range(1, 8)))
     assert "val/loss" in watch.epochs[-1]
 
