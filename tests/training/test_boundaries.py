@@ -287,6 +287,12 @@ def test_three_phases_share_the_epochs_of_the_goal(tmp_path: Path) -> None:
     assert (longer.cursor.phase, longer.cursor.planned, longer.cursor.epoch) == (2, 2, 5)
 
 
+def test_a_phase_without_epochs_is_passed_over(tmp_path: Path) -> None:
+    made = trainer(tmp_path / "run", phases=(0, None), epochs=2)
+    run(made)
+    assert (made.cursor.phase, made.cursor.epoch, made.cursor.step, made.cursor.next) == (1, 2, 10, "follow")
+
+
 def test_a_new_phase_has_not_waited_yet(tmp_path: Path) -> None:
     made = trainer(tmp_path / "run", phases=(2, None))
     made.open(None)

@@ -63,6 +63,14 @@ def test_the_extent_of_a_phase_is_what_the_goal_leaves_and_its_rates_follow_the_
     assert extent(None, Goal(9, steps=7)) == (5, 2, 2, 7, 0)
 
 
+def test_a_warm_up_may_take_the_whole_run_and_no_longer() -> None:
+    extent = Extent(steps_per_epoch=5, epochs=4, last_epoch=4, last_step=20, ahead=0)
+    extent.check_warmup(20)
+    message = r"^scheduler\.warmup_steps=21: the run has 20 steps; expected at most as many$"
+    with pytest.raises(UserError, match=message):
+        extent.check_warmup(21)
+
+
 @pytest.mark.parametrize("higher", [True, False])
 def test_the_best_is_the_first_of_equals_and_always_finite(higher: bool) -> None:
     cursor, sign = Cursor(), 1.0 if higher else -1.0
