@@ -221,6 +221,23 @@ def test_with_batch_norm_micro_batches_are_not_the_large_batch() -> None:
     assert float(difference) > 0.05
 
 
+def test_preparing_micro_batches_leaves_running_statistics_alone() -> None:
+    """It would change others in each process; an attack in a training runs the network so."""
+
+    class Peeking(Classification):
+        def prepare(self, net: Net, batch: Batch, clock: Clock) -> Batch:
+            net(10 * batch["image"])
+            return batch
+
+    found = []
+    for task in (Classification, Peeking):
+        model = network(norm=True)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        Step(task(nn.CrossEntropyLoss(), 3), model, {"": optimizer}, FP32)(batches(8, 8), clock(), 1.0)
+        found.append({name: value.tolist() for name, value in model.state_dict().items()})
+    assert found[0] == found[1]
+
+
 def test_with_mixup_micro_batches_are_not_the_large_batch() -> None:
     """Images are mixed with others of their own batch alone."""
     fields = images()

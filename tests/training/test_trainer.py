@@ -31,7 +31,7 @@ from dlrun.scheduler.constant import Constant
 from dlrun.scheduler.cosine import Cosine
 from dlrun.scheduler.schedule import Schedule
 from dlrun.task.classification import Classification, ClassificationScores
-from dlrun.task.task import Forward, Net, Scores
+from dlrun.task.task import Clock, Forward, Net, Scores
 from dlrun.training import checkpoint
 from dlrun.training.diverged import DivergedError, check_scores, check_steps
 from dlrun.training.division import Division
@@ -382,6 +382,21 @@ def test_a_logger_is_given_each_figure_at_its_step_or_epoch() -> None:
         assert points.found[f"step/{name}"] == [3, 5, 6, 9, 10]
     assert "step/accuracy" not in points.found
     assert points.found["test/accuracy"] == [made.cursor.best_epoch]
+
+
+def test_a_task_prepares_with_the_model_and_the_time_of_the_step() -> None:
+    told: list[tuple[Net, Clock]] = []
+
+    class Told(Classification):
+        def prepare(self, net: Net, batch: Batch, clock: Clock) -> Batch:
+            told.append((net, clock))
+            return super().prepare(net, batch, clock)
+
+    made, _ = trainer(epochs=2)
+    made.phase.step.task = Told(nn.CrossEntropyLoss(), 2)  # of the steps alone, not of the scoring
+    made.fit()
+    assert [clock for _, clock in told] == [Clock(step, step // 5, 5, training=True) for step in range(10)]
+    assert all(net is made.model for net, _ in told)
 
 
 def test_callbacks_measure_and_see_the_test_of_the_best_epoch() -> None:
