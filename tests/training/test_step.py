@@ -349,6 +349,25 @@ def test_micro_batches_of_a_weighted_loss_have_the_gradient_of_the_whole_batch()
     assert found[0][1:] == pytest.approx(found[1][1:], rel=1e-6)
 
 
+@pytest.mark.parametrize("measure", [False, True])
+@pytest.mark.parametrize("clip_norm", [None, 0.01])
+def test_gradients_are_clipped_whether_or_not_their_norm_is_measured(clip_norm: float | None, measure: bool) -> None:
+    plain = network()
+    F.cross_entropy(plain(batches(8)[0]["image"]), batches(8)[0]["target"]).backward()  # type: ignore[no-untyped-call]
+    norm = float(gradient(plain).norm())
+    assert norm > 0.1
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    step = Step(Classification(nn.CrossEntropyLoss(), 3), model, {"": optimizer}, FP32, clip_norm=clip_norm)
+    step(batches(8), clock(), 1.0, measure)
+    assert float(gradient(model).norm()) == pytest.approx(clip_norm or norm, rel=1e-4)
+    if clip_norm or measure:
+        assert step.gradient_norm is not None
+        assert float(step.gradient_norm) == pytest.approx(norm, rel=1e-5)  # before clipping
+    else:
+        assert step.gradient_norm is None
+
+
 def test_the_scale_of_gradients_goes_on() -> None:
     def scaled() -> Step:
         model = network()

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -397,6 +398,43 @@ def test_a_task_prepares_with_the_model_and_the_time_of_the_step() -> None:
     made.fit()
     assert [clock for _, clock in told] == [Clock(step, step // 5, 5, training=True) for step in range(10)]
     assert all(net is made.model for net, _ in told)
+
+
+def test_images_per_second_leave_out_the_time_of_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("dlrun.training.trainer.time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    class Second(Classification):
+        def loss(self, net: Net, batch: Batch, player: str = "") -> Forward:
+            now[0] += 1
+            return super().loss(net, batch, player)
+
+    class Hour(Callback):
+        def __init__(self) -> None:
+            self.rates: list[float] = []
+
+        def on_step_end(self, trainer: Trainer) -> None:
+            now[0] += 3600
+
+        def on_log(self, trainer: Trainer, log: StepLog) -> None:
+            self.rates.append(log.images_per_second)
+            now[0] += 3600
+
+    made, _ = trainer(epochs=2, log_every=2)  # batches of 10, the last of each epoch of 5
+    made.phase.step.task = Second(nn.CrossEntropyLoss(), 2)
+    made.callbacks = {"hour": (hour := Hour())}
+    made.fit()
+    assert hour.rates == pytest.approx([20 / 2, 20 / 2, 5 / 1, 10 / 1, 20 / 2, 15 / 2])
+
+
+def test_a_run_that_was_tested_knows_its_result_again() -> None:
+    made, _ = trainer(epochs=1)
+    made.fit()
+    made.save()
+    again, _ = trainer(epochs=1)
+    again.open(checkpoint.newest(made.folder))
+    assert again.result == made.result
+    assert again.result.keys() == {"test/loss", "test/accuracy"}
 
 
 def test_callbacks_measure_and_see_the_test_of_the_best_epoch() -> None:
