@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from itertools import pairwise
@@ -219,6 +220,23 @@ def test_apgd_keeps_the_best_restart_also_in_training(norm: Any) -> None:
         assert bool((more > fewer + 1e-4).any())
 
 
+def test_pgd_keeps_the_best_of_two_restarts_also_in_training() -> None:
+    pixels, targets = images(40)
+    by = PGD(0.05, steps=1, restarts=2)
+
+    def values(attacked: Tensor) -> Tensor:
+        return by.objective(model()(attacked).detach(), targets)
+
+    torch.manual_seed(0)
+    single = PGD(0.05, steps=1)
+    first, second = (values(single(model(), pixels, targets, leave=False)) for _ in range(2))
+    torch.manual_seed(0)
+    found = values(by(model(), pixels, targets, leave=False))
+    assert bool((first > second).any())
+    assert bool((second > first).any())
+    torch.testing.assert_close(found, torch.maximum(first, second))
+
+
 def test_apgd_looks_at_its_steps_when_the_paper_says() -> None:
     assert sorted(APGD(0.1, steps=100).looks()) == [22, 41, 58, 70, 80, 87, 93, 99]
 
@@ -242,7 +260,8 @@ def test_the_budget_is_that_of_the_papers() -> None:
     assert isinstance(first, APGD)
     assert isinstance(second, APGD)
     assert isinstance(queried, Square)
-    assert (first.steps, second.steps, queried.limit, APGD(0.1).steps) == (100, 100, 5000, 100)
+    assert (first.steps, second.steps, queried.limit) == (100, 100, 5000)
+    assert (APGD(0.1).steps, Square(0.1).limit) == (100, 5000)
 
 
 def test_auto_queries_images_and_nothing_else() -> None:
@@ -379,7 +398,8 @@ def test_a_model_without_gradient_is_refused_and_yields_to_queries() -> None:
 def test_images_outside_the_box_are_refused(value: float) -> None:
     pixels, targets = images()
     pixels[3, 0, 2, 2] = value
-    with pytest.raises(UserError, match=r"values in \[0,1\]"):
+    message = "dataset: an attack takes values in [0,1]; found NaN or values outside"
+    with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
         FGSM(0.1)(model(), pixels, targets)
 
 
@@ -389,9 +409,11 @@ def test_images_outside_the_box_are_refused(value: float) -> None:
         (lambda: FGSM(-0.1), "eps=-0.1: expected 0 or more"),
         (lambda: FGSM(float("nan")), "eps=nan: expected 0 or more"),
         (lambda: FGSM([]), "eps=[]: expected 0 or more"),
+        (lambda: FGSM([0.1, math.inf]), "eps=[0.1, inf]: expected 0 or more"),
         (lambda: PGD(0.1, target=-1), "target=-1: expected a class, 0 or more"),
         (lambda: PGD(0.1, steps=-1), "steps=-1: expected 0 or more"),
         (lambda: PGD(0.1, step_size=0.0), "step_size=0.0: expected more than 0, or null, with steps=40"),
+        (lambda: PGD(0.1, steps=1, step_size=0.0), "step_size=0.0: expected more than 0, or null, with steps=1"),
         (lambda: PGD(0.1, step_size=-0.1), "step_size=-0.1: expected more than 0, or null, with steps=40"),
         (lambda: PGD(0.1, restarts=0), "restarts=0: expected 1, or more with random_start=true"),
         (lambda: PGD(0.1, restarts=2, random_start=False), "restarts=2: expected 1, or more with random_start=true"),

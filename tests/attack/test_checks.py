@@ -217,6 +217,8 @@ def test_what_is_known_to_resist_is_not_attacked_again() -> None:
     assert known.queries < signs_of_masking(victim, PGD(0.02), pixels, targets).queries
     lies = signs_of_masking(victim, PGD(0.02), pixels, targets, torch.ones(60, dtype=torch.bool))
     assert lies.warnings[0].startswith("PGD is weaker than FGSM: accuracy 1.0000 against ")
+    # PGD stands in for one step, so what resists that says nothing about it:
+    assert signs_of_masking(victim, FGSM(0.02), pixels, targets, torch.ones(60, dtype=torch.bool)).warnings == []
 
 
 def test_no_budget_no_check() -> None:

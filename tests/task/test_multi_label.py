@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score
 
 from dlrun.dataset.source import TensorSource
 from dlrun.dataset.two_digits import load
+from dlrun.errors import UserError
 from dlrun.loss.bce import BinaryCrossEntropy
 from dlrun.task.multi_label import MultiLabel
 from tests.conftest import Dlrun
@@ -48,6 +49,14 @@ def test_another_number_of_outputs_is_refused(shape: tuple[int, ...], found: str
     task.check_output(torch.zeros(4, 3))
     with pytest.raises(ValueError, match=f"^gives {found} outputs; task=multi_label expects 3, one for each label$"):
         task.check_output(torch.zeros(shape))
+
+
+def test_a_yes_or_no_for_each_label_is_expected() -> None:
+    task = MultiLabel(BinaryCrossEntropy(), 3)
+    task.check_batch({"target": torch.zeros(4, 3)})
+    for target in (torch.zeros(4, dtype=torch.int64), torch.zeros(4, 3, 2)):
+        with pytest.raises(UserError, match=r"^task=multi_label: an example has one class; expected a 0 or 1 for each"):
+            task.check_batch({"target": target})
 
 
 def test_both_digits_of_a_canvas_are_named_where_one_was() -> None:

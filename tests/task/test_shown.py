@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from dlrun.dataset.loader import Loader
 from dlrun.dataset.source import labelled
 from dlrun.loss.bce import BinaryCrossEntropy
 from dlrun.record.recorder import Recorder
-from dlrun.task import multi_label, regression
+from dlrun.task import multi_label, regression, segmentation
 from dlrun.task.classification import Classification
 from dlrun.task.multi_label import MultiLabel
 from dlrun.task.regression import Regression
+from dlrun.task.segmentation import Segmentation
 from dlrun.task.task import Task
 
 CPU = torch.device("cpu")
@@ -123,6 +125,25 @@ def test_a_regression_shows_what_is_left(tmp_path: Path, monkeypatch: pytest.Mon
     for given, step in told.drawn.values():
         assert [part.flatten().tolist() for part in given] == [[1.0, 2.0], [12.0, 15.0], [12.0, 14.0]]
         assert step == 7
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_a_segmentation_shows_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(segmentation, "segmentation", kept)
+    task = Segmentation(nn.CrossEntropyLoss(), 3)
+    told, scores = Told(tmp_path), task.scores()
+    images, masks = torch.rand(2, 1, 1, 3), torch.tensor([[[0, 1, 1]], [[0, 0, 1]]])
+    logits = nn.functional.one_hot(torch.tensor([[[0, 1, 0]], [[0, 0, 1]]]), 3).permute(0, 3, 1, 2).float()
+    scores.add({"image": images, "mask": masks}, torch.tensor(0.0), logits)
+    task.show(scores, told, None, NAMES, 7, most)  # type: ignore[arg-type]
+    assert list(told.drawn) == ["segmentation"][:most]
+    for (image, mask, predicted, names), step in told.drawn.values():
+        assert torch.equal(image, images)
+        assert (mask.tolist(), predicted.tolist()) == (masks.tolist(), [[[0, 1, 0]], [[0, 0, 1]]])
+        assert (names, step) == (NAMES, 7)
+    with (tmp_path / "iou.csv").open(encoding="utf-8") as stream:
+        rows = {row["class"]: float(row["iou"]) for row in csv.DictReader(stream)}
+    assert rows == pytest.approx({"ant": 3 / 4, "bee": 2 / 3, "cat": math.nan}, nan_ok=True)
 
 
 def test_the_figures_themselves_are_drawn(tmp_path: Path) -> None:
