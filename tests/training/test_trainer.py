@@ -499,6 +499,25 @@ def test_a_last_batch_of_one_example_is_refused_where_batch_norm_cannot_learn_fr
         assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize(
+    ("place", "epochs", "where"),
+    [
+        ("follow", 4, "continuing after step 20 of 20, next is follow"),
+        ("epoch_end", 4, "continuing after step 20 of 20, next is epoch end"),
+        ("follow", 300, "continuing after step 20 of 1,500, in epoch 5"),
+    ],
+)
+def test_a_run_that_goes_on_says_where(place: str, epochs: int, where: str, capsys: pytest.CaptureFixture[str]) -> None:
+    made, _ = trainer(epochs=4)
+    made.fit()
+    made.cursor.next = place  # type: ignore[assignment]
+    made.save()
+    longer, _ = trainer(epochs=epochs)
+    capsys.readouterr()
+    longer.open(checkpoint.newest(made.folder))
+    assert capsys.readouterr().out.strip().splitlines()[-1] == where
+
+
 def test_a_schedule_that_ends_later_and_raises_the_rate_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     def again(schedule: Schedule, epochs: int) -> tuple[str, Path]:
         first, _ = trainer(epochs=4, schedule=schedule)
