@@ -127,6 +127,19 @@ def test_two_players_are_a_plain_loop_to_the_bit() -> None:
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 
+def test_two_players_in_micro_batches_are_the_whole_batch_to_rounding() -> None:
+    found = []
+    for parts in (pairs(3), [joined(pairs(3))]):
+        network = pair()
+        means = Step(Adversaries(nn.Identity(), 0), Normalized(network, None, None), optimizers(network), FP32)(
+            parts, clock(), 1.0
+        )
+        found.append((flat(network), {name: float(value) for name, value in means.items()}))
+    torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-5, atol=1e-6)
+    assert found[0][1] == pytest.approx(found[1][1], rel=1e-5)
+    assert found[0][1]["discriminator_loss"] != pytest.approx(found[0][1]["generator_loss"], rel=0.1)
+
+
 @pytest.mark.parametrize("count", [1, 2], ids=["whole", "in parts"])
 def test_a_players_loss_leaves_gradients_in_its_own_parameters_alone(count: int) -> None:
     network = pair()
