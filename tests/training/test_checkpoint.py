@@ -36,7 +36,9 @@ def steps(run: Path) -> dict[str, float]:
     return {file.stem: float(weights.load(file)["model"]["w"]) for file in sorted(folder.glob("*.pt"))}
 
 
-def test_the_one_before_is_kept_and_takes_the_place_of_a_damaged_one(tmp_path: Path) -> None:
+def test_the_one_before_is_kept_and_takes_the_place_of_a_damaged_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert checkpoint.newest(tmp_path) is None
     for step in (5, 10):
         checkpoint.write(tmp_path, {**state(step), "best": best(step) if step == 5 else None})
@@ -48,6 +50,9 @@ def test_the_one_before_is_kept_and_takes_the_place_of_a_damaged_one(tmp_path: P
     newest = checkpoint.newest(tmp_path)
     assert newest is not None
     assert newest["cursor"]["step"] == 5
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith(f"warning: checkpoint={tmp_path}")
+    assert said.endswith("; looking for the one before")
 
 
 @pytest.mark.parametrize(
@@ -105,6 +110,8 @@ def test_a_state_of_version_0_1_is_brought_into_todays_form() -> None:
     assert found["step"] == {"optimizers": {"": {"a": 1}}, "scaler": {}}
     assert found["recorder"] == {"files": {"log.txt": 4}, "loggers": {}}
     assert (found["model"], found["average"], found["random"], found["best"]) == ({"w": 0}, None, {"torch": 2}, None)
+    assert found["pending"] == {"values": {}, "examples": []}
+    assert (found["callbacks"], found["result"]) == ({}, {})
     for stopped, then in (("pruned", {"next": "test"}), (None, {})):
         again = checkpoint.upgraded({"model": {}, "progress": {**progress, "stopped": stopped}, **parts})
         assert again["cursor"] == {"epoch": 3, "step": 30, "stopped": stopped, **then}
